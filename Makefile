@@ -1,0 +1,34 @@
+# `make demo` and `make test` set up what is missing by themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo test check faults load clean
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml packaging/synapse
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "synapse needs python3 >= 3.11; set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/python -m synapse demo
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest
+
+faults: setup
+	$(BIN)/python -m pytest tests/faults -m faults --timeout 1800
+
+load: setup
+	@for script in tests/load/*.py; do case $$script in */_*) ;; *) echo "== $$script"; $(BIN)/python $$script || exit 1;; esac; done
+
+clean:
+	rm -rf .venv build dist

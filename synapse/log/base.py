@@ -1,0 +1,135 @@
+"""What an event log promises; each engine passes the same conformance suite (`tests/core/log/`)."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+
+class StoredEvent(NamedTuple):
+    """An event as it lies in the log: its body is bytes of JSON, its position and time are the record's."""
+
+    kind: str
+    by: str
+    workspace: str
+    story: str
+    body: bytes
+
+
+class Record(Struct, frozen=True):
+    """What one request decided: stored whole or not at all, at one position.
+
+    `expected` is the head that the decision was made on: the engine refuses when its own head is another.
+    `epoch` is the position of the `hub.started` under which it was written. `key` is the request's idempotency key or "",
+    `request_hash` the sum of the request, `reply` the bytes of the answer, so that a retry gets the same.
+    """
+
+    id: bytes
+    position: int
+    expected: int
+    epoch: int
+    at: float
+    sender: str
+    key: str
+    request_hash: bytes
+    reply: bytes
+    events: tuple[StoredEvent, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes, near enough for bounding a queue."""
+        return 200 + len(self.reply) + sum(100 + len(event.body) for event in self.events)
+
+
+class Snapshot(NamedTuple):
+    """One projection's state after the record at `position`."""
+
+    name: str
+    version: int
+    position: int
+    state: bytes
+
+
+class AppendFailed(Exception):
+    """The record may or may not be stored. The engine takes nothing more until `recover` was called."""
+
+    def __init__(self, reason: str, code: str = "storage_unavailable") -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Conflict(AppendFailed):
+    """The record was decided on another head than the log's, or its id is already stored: nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing for the writer to do, in order: a record, or snapshots, which are stored behind the records before them."""
+
+    record: Record | None = None
+    snapshots: tuple[Snapshot, ...] = ()
+
+
+class Log(Protocol):
+    """An append-only sequence of records with one writer.
+
+    The methods are synchronous and may block; `append` belongs to the writer's thread, reading to any thread.
+    """
+
+    def head(self) -> int:
+        """The position of the newest record ever stored (0 when there was none); never falls when stories are forgotten."""
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Store the entries in order, durably, as one transaction: all of them or none.
+
+        Raises AppendFailed when the outcome is unknown or nothing was stored (Conflict: certainly nothing), and then for
+        every further append, until `recover`.
+        """
+
+    def recover(self) -> int:
+        """Reopen the storage after a failure and give its head: what is stored now is the truth."""
+
+    def probe(self) -> None:
+        """Write something durable that changes nothing; AppendFailed while the storage does not take it."""
+
+    def read(
+        self, after: int, *, limit: int | None = None, kinds: Collection[str] | None = None, until: int | None = None
+    ) -> Iterator[Record]:
+        """Records with `after < position <= until`, in order, with only the events of `kinds` if given.
+
+        With `kinds`, records that hold none of them are left out. `limit` counts records.
+        """
+
+    def record(self, id: bytes) -> Record | None:
+        """The record that was stored under an id."""
+
+    def at(self, positions: Iterable[int]) -> list[Record]:
+        """The records at these positions, in their order; forgotten ones are left out."""
+
+    def story(self, story: str) -> list[Record]:
+        """The records that hold events of one story, in order, with only these events."""
+
+    def keys(self, since: float, limit: int) -> list[tuple[bytes, int]]:
+        """(record id, position) of the newest `limit` records with an idempotency key at or after `since`, oldest first."""
+
+    def follow(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        """Have `listener(head)` called after every append, on the writer's thread; returns what ends it."""
+
+    def snapshots(self) -> list[Snapshot]:
+        """The newest snapshot of each projection."""
+
+    def put_blob(self, content: bytes) -> str:
+        """Store content durably under its sha256 (hex), which is returned; the same content is stored once."""
+
+    def blob(self, sum: str) -> bytes | None:
+        """The content stored under a sum."""
+
+    def redact(self, position: int) -> None:
+        """Blank the bodies of a record's events (`{}`) and its reply, for ever; drop the snapshots before now."""
+
+    def forget(self, stories: Collection[str]) -> int:
+        """Remove all events of these stories, records left empty with them; the head stays. Returns how many events went."""
+
+    def close(self) -> None:
+        """Let go of the storage."""
