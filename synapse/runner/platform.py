@@ -50,3 +50,8 @@ def _by_ps(session: int) -> Iterator[int]:
         with suppress(OSError):
             if not state.startswith(b"Z") and os.getsid(int(pid)) == session:
                 yield int(pid)
+
+
+def limit_send_buffer(connection: socket.socket, size: int) -> None:
+    """Keep at most about `size` bytes in the kernel for a connection."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)

@@ -16,6 +16,7 @@ from synapse.runner.spawn import spawn
 QUEUE_BOUND = 1 << 20  # bytes that may wait for a child that does not read
 READ_SIZE = 65536
 READS_PER_TURN = 16  # a flood must leave the loop to the keys
+STOP_SETTLES = 0.02  # seconds: what a program writes before it stops reaches us after the news
 LAST_WORDS = 0.2  # seconds in which the kernel hands over what an ended child had written
 
 
@@ -79,8 +80,8 @@ class Child:
     # Bytes.
 
     def write(self, data: bytes) -> bool:
-        """Give the child input, all of it or nothing: False when it has ended or 1 MiB waits already."""
-        if self.fd < 0 or len(self._queue) + len(data) > QUEUE_BOUND:
+        """Give the child input, all of it or nothing: False when it has ended or over 1 MiB waits already."""
+        if self.fd < 0 or len(self._queue) > QUEUE_BOUND:
             return False
         if not self._queue:
             data = data[self._send(data) :]
@@ -242,12 +243,16 @@ class Child:
     def _changed(self, raw: int) -> None:
         if os.WIFSTOPPED(raw):
             self.stopped = True
-            self._on_stop()
+            self._loop.call_later(STOP_SETTLES, self._stopped)
         elif os.WIFCONTINUED(raw):
             self.stopped = False
         else:
             self._ended = ExitStatus(os.waitstatus_to_exitcode(raw))
             self._hear_last_words()
+
+    def _stopped(self) -> None:
+        if self.stopped:
+            self._on_stop()
 
     def _hear_last_words(self) -> None:
         """Its output reaches us later than its status; grandchildren may hold the terminal open for ever."""
