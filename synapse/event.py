@@ -13,6 +13,11 @@ class Fact(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     kind: ClassVar[str] = ""
 
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """The participants that it concerns beside its author: who may follow it, and whose waits it may end."""
+        return ()
+
 
 class Event(Struct, frozen=True):
     """One fact in the log, addressed `position.index`.

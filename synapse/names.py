@@ -12,12 +12,13 @@ _UNFIT = re.compile(r"[^a-z0-9._-]+")
 
 
 def check_name(name: str) -> str:
-    """The name in its one form (lower case), or BadRequest: letters, digits, `.`, `_`, `-`, at most 64, none reserved."""
+    """The name in its one form (lower case), or BadRequest: up to 64 of letters, digits, `.`, `_`, `-`."""
     folded = name.lower()
     if not _NAME.match(folded):
         raise BadRequest(
             "bad_name",
-            f"{name[:80]!r} is not a name: use up to {LENGTH} letters, digits, '.', '_' or '-', starting with a letter or digit.",
+            f"{name[:80]!r} is not a name: use up to {LENGTH} letters, digits, '.', '_' or '-'; begin with one of the "
+            "first two.",
         )
     if folded in RESERVED:
         raise BadRequest("reserved_name", f"'{folded}' is reserved: choose another name.")

@@ -1,6 +1,6 @@
 """Projections: live state as a fold over declared kinds of events."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 from synapse.event import Event
@@ -9,13 +9,13 @@ from synapse.event import Event
 class Projection(Protocol):
     """State that only `apply` writes.
 
-    Laws, held by tests: folding the log gives the state; a dump that is loaded and followed by the events after it gives
-    the same state; forgetting a finished story changes nothing that is alive.
+    Laws, held by tests: folding the log gives the state; a dump that is loaded and followed by the events after it
+    gives the same state; forgetting a finished story changes nothing that is alive.
     """
 
     name: str
     version: int  # raise it when dump() or the meaning of the state changes
-    kinds: Collection[str]  # the kinds that apply() wants to see
+    kinds: frozenset[str]  # the kinds that apply() wants to see
 
     def reset(self) -> None:
         """Become the state before the first event."""

@@ -1,0 +1,98 @@
+"""The core put together: projections, verbs, and what follows a commit."""
+
+from collections.abc import Iterable
+
+from synapse import __version__
+from synapse.clock import Clock
+from synapse.event import Fact, Kinds
+from synapse.hub import joining, looking, messages, subscriptions, work
+from synapse.hub.agents import Agents
+from synapse.hub.delivery import Deliveries
+from synapse.hub.facts import CORE, HubStarted, HubStopped
+from synapse.hub.limits import Limits
+from synapse.hub.loop import Call, Hub
+from synapse.hub.mailbox import Mailbox
+from synapse.hub.presence import Presences
+from synapse.hub.recovery import Level, Recovery
+from synapse.hub.sessions import Session
+from synapse.hub.state import State
+from synapse.hub.subscriptions import Subscriptions
+from synapse.hub.sweeper import Processes, Sweeper
+from synapse.hub.tasks import Tasks
+from synapse.hub.workspaces import Workspaces
+from synapse.log.base import Log
+from synapse.projection import Projection
+from synapse.verb import Change, Reply, Verb, Verbs, change
+
+VERBS: tuple[Verb, ...] = (*joining.VERBS, *looking.VERBS, *messages.VERBS, *work.VERBS, *subscriptions.VERBS)
+
+
+class MarkRequest(Change, kw_only=True):
+    pid: int = 0
+
+
+class MarkReply(Reply, kw_only=True):
+    position: int
+
+
+@change("hub.start", internal=True, anonymous=True)
+def started(call: Call, request: MarkRequest) -> MarkReply:
+    """Take the lease: from here on this hub decides."""
+    call.emit(HubStarted(version=__version__, pid=request.pid), "hub")
+    return MarkReply(position=call.position)
+
+
+@change("hub.stop", internal=True, anonymous=True)
+def stopped(call: Call, request: MarkRequest) -> MarkReply:
+    """Note an end in order."""
+    call.emit(HubStopped(), "hub")
+    return MarkReply(position=call.position)
+
+
+class Core:
+    """A hub with everything of the core around it; `open` it, use `hub`, `close` it."""
+
+    def __init__(
+        self,
+        log: Log,
+        clock: Clock,
+        processes: Processes,
+        *,
+        limits: Limits | None = None,
+        projections: Iterable[Projection] = (),
+        verbs: Iterable[Verb] = (),
+        facts: Iterable[type[Fact]] = (),
+    ) -> None:
+        state = State([Workspaces(), Agents(), Tasks(), Mailbox(), *projections])
+        self.verbs = Verbs(*VERBS, *verbs)
+        self.hub = Hub(log, state, Kinds(*CORE, *facts), clock, limits=limits, admit=joining.admit)
+        self.hub.subscriptions = Subscriptions(self.hub)
+        self.recovery = Recovery(self.hub)
+        self.deliveries = Deliveries(self.hub)
+        self.presences = Presences(self.hub)
+        self.sweeper = Sweeper(self.hub, processes)
+        self._session = Session(key="hub")
+
+    async def open(self, pid: int = 0) -> Level:
+        """Get level with the log, take the lease, and answer from now on."""
+        level = await self.recovery.load()
+        self.hub.resume()
+        mark = self.hub.decide(self._session, started, MarkRequest(pid=pid))
+        self.hub.epoch = mark.position
+        await self.hub.flushed()
+        self.sweeper.soon()
+        return level
+
+    async def close(self) -> None:
+        """Write the end, the snapshots and everything that is queued; answer what can be answered."""
+        self.sweeper.close()
+        hub = self.hub
+        if not hub.suspended and not hub.read_only:
+            hub.decide(self._session, stopped, MarkRequest())
+            self.recovery.snapshot()
+            await hub.flushed()
+        hub.suspended = True
+        self.recovery.close()
+        hub.waits.close()
+        hub.readers.shutdown(wait=True, cancel_futures=True)
+        hub.writer.close()

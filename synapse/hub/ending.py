@@ -1,0 +1,47 @@
+"""How a task ends: one event, and the answer on its way to whoever asked."""
+
+from synapse import ids
+from synapse.hub.agents import Agents
+from synapse.hub.facts import Canceled, Completed, Failed, Rejected, Sent
+from synapse.hub.loop import Call
+from synapse.hub.tasks import Task
+
+End = type[Completed] | type[Failed] | type[Canceled] | type[Rejected]
+
+
+def end_task(
+    call: Call, task: Task, end: End, *, text: str = "", blob: str = "", source: str = "", reason: str = ""
+) -> None:
+    """The task is over; a requester who does not wait for it is told by a message (in the same record)."""
+    more = {"reason": reason} if reason else {}
+    fact = end(task=task.id, box=task.box, requester=task.requester, text=text, blob=blob, source=source, **more)
+    call.emit(fact, task.id)
+    if task.mode == "notify" and task.requester != call.by:
+        role = "answer" if end is Completed else "notification"
+        told = text if end is Completed else f"{end.kind.rpartition('.')[2]} ({reason}): {text}"
+        answer_requester(call, task.requester, told, task.id, blob=blob, role=role, author=task.box)
+
+
+def answer_requester(
+    call: Call, to: str, text: str, about: str, *, blob: str = "", role: str = "answer", author: str = ""
+) -> None:
+    """A message that never expects a reply, to a box that still has an owner."""
+    agents = call.state(Agents)
+    if agents.at_box(to) is None and to not in agents.boxes:
+        return  # an automatic name that left: nobody can read it any more
+    agent = agents.at_box(author) if author else agents.get(call.by)
+    id = "m-" + ids.ulid(call.at)
+    call.emit(
+        Sent(
+            id=id,
+            to=(to,),
+            sender=author or call.by,
+            role=role,
+            text=text,
+            blob=blob,
+            reply_to=about,
+            name=agent.name if agent and agent.chosen else "",
+            agent_id=agent.id if agent else "",
+        ),
+        id,
+    )

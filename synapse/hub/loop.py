@@ -1,0 +1,377 @@
+"""The one loop: decide, append, fold. No locks: everything here runs on the hub's thread without `await`."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from synapse import ids
+from synapse.clock import Clock
+from synapse.errors import Refused, SynapseError, Unavailable
+from synapse.event import Event, Fact, Kinds, encode
+from synapse.hub.keys import Keys
+from synapse.hub.limits import Limits
+from synapse.hub.outbox import Outbox
+from synapse.hub.place import Place
+from synapse.hub.sessions import Session, Sessions
+from synapse.hub.state import State
+from synapse.hub.waits import Waiter, Waits
+from synapse.log.base import Log, Record, StoredEvent
+from synapse.log.writer import Writer
+from synapse.verb import Pending, Permission, Shape, Verb
+
+if TYPE_CHECKING:
+    from synapse.hub.subscriptions import Subscriptions
+
+logger = logging.getLogger(__name__)
+P = TypeVar("P")
+
+Answer = Callable[[int, Any], None]  # (position, the reply's JSON or a SynapseError); called once, after the commit
+LONGEST_WAIT = 60.0
+INLINE = 32 * 1024  # bytes of text in an event; more becomes a blob
+
+
+class Call:
+    """What a verb's function is given: who asks, the state, the time, and a way to say what happened."""
+
+    __slots__ = ("at", "by", "events", "hub", "position", "session", "workspace")
+
+    def __init__(self, hub: "Hub", session: Session, at: float, position: int) -> None:
+        self.hub = hub
+        self.session = session
+        self.by = session.key
+        self.workspace = session.workspace
+        self.at = at
+        self.position = position
+        self.events: list[Event] = []
+
+    def state(self, kind: type[P]) -> P:
+        """The projection of that type; Unavailable while it is out of order."""
+        return self.hub.state.get(kind)
+
+    def emit(self, fact: Fact, story: str, workspace: str | None = None) -> None:
+        """This happened. It is folded when the verb has returned, and told when it is on the disk."""
+        place = self.workspace if workspace is None else workspace
+        self.events.append(Event(self.position, len(self.events), self.at, fact.kind, self.by, place, story, fact))
+
+
+class Hub:
+    """Answers verbs from a folded state and an append-only log; each change is one atomic record."""
+
+    def __init__(
+        self,
+        log: Log,
+        state: State,
+        kinds: Kinds,
+        clock: Clock,
+        *,
+        limits: Limits | None = None,
+        admit: Callable[["Hub", Session], None] = lambda hub, session: None,
+    ) -> None:
+        self.log = log
+        self.state = state
+        self.kinds = kinds
+        self.clock = clock
+        self.sessions = Sessions()
+        self.outbox = Outbox()
+        self.waits = Waits()
+        self.keys = Keys()
+        self.limits = limits or Limits(clock)
+        self.admit = admit  # joins a participant who is not there yet, before its first change
+        self.loop = asyncio.get_running_loop()
+        self.readers = ThreadPoolExecutor(2, thread_name_prefix="reader")
+        self.writer = Writer(log, self.loop.call_soon_threadsafe, committed=self._committed, failed=self._failed)
+        self.writer.on_room = self._unpark
+        self.on_commit: list[Callable[[set[str]], None]] = []  # reactions: what is owed after a commit, by topic
+        self.on_presence: list[Callable[[str], None]] = []
+        self.on_failure: Callable[[Exception], None] = lambda error: None
+        self.on_publish: Callable[[int, list[Event]], None] = lambda position, events: None
+        self.place = Place()
+        self.subscriptions: Subscriptions
+        self.head = 0
+        self.epoch = 0
+        self.last_at = 0.0
+        self.events_since_snapshot = 0
+        self.read_only = ""  # why nothing is accepted at the moment
+        self.suspended = True  # while the state is being folded anew
+        self.refusals: dict[str, int] = {}
+        self.waited: dict[str, float] = {}  # task -> when somebody last waited for it (monotonic seconds)
+        self._parked: deque[tuple[Session, Verb, Any, Answer]] = deque()
+        self._pending: dict[int, Record] = {}
+        self._touched: set[str] = set()
+        self._handlers = {
+            Shape.CHANGE: self._change,
+            Shape.READ: self._read,
+            Shape.QUERY: self._query,
+            Shape.WAIT: self._wait,
+            Shape.SESSION: self._read,
+        }
+
+    # -- asking
+
+    def ask(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
+        """Answer one request, now or after the commit; never raises what is meant for the caller."""
+        if self.suspended or (verb.shape is Shape.CHANGE and (self._parked or not self.writer.room())):
+            self._parked.append((session, verb, request, answer))
+        else:
+            self._ask(session, verb, request, answer)
+
+    def _ask(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
+        try:
+            if verb.permission not in session.permissions:
+                raise Refused("not_permitted", _forbidden(verb, session))
+            self._handlers[verb.shape](session, verb, request, answer)
+        except SynapseError as refusal:
+            self.refuse(refusal, answer)
+        except Exception:
+            logger.exception("%s failed", verb.name)
+            self.refuse(
+                SynapseError("internal_error", f"{verb.name} failed: a bug. `synapse logs hub` has it."), answer
+            )
+
+    def refuse(self, refusal: SynapseError, answer: Answer) -> None:
+        """A refusal may tell of undecided state too, so it leaves through the outbox like everything else."""
+        self.refusals[refusal.code] = self.refusals.get(refusal.code, 0) + 1
+        self.outbox.answer(self.head, answer, refusal)
+
+    def do(self, session: Session, verb: Verb, request: Any) -> "asyncio.Future[Any]":
+        """Ask from inside the process; the future gives the reply's JSON or raises."""
+        future: asyncio.Future[Any] = self.loop.create_future()
+
+        def answer(position: int, what: Any) -> None:
+            if future.done():
+                return
+            if isinstance(what, Exception):
+                future.set_exception(what)
+            else:
+                future.set_result(what)
+
+        self.ask(session, verb, request, answer)
+        return future
+
+    def decide(self, session: Session, verb: Verb, request: Any) -> Any:
+        """One of the hub's own changes, decided and folded now; the reply as the verb gave it."""
+        call = self.call(session)
+        reply = verb.run(call, request)
+        self._commit(call, verb, "", b"", b"", b"", _nobody)
+        return reply
+
+    def touch(self, *topics: str) -> None:
+        """Something about these changed that is not an event: look at what is owed to them, soon."""
+        if not self._touched and len(self.outbox) == 0:
+            self.loop.call_soon(self.settle)
+        self._touched.update(topics)
+
+    def presence(self, key: str) -> None:
+        """A participant came, went, or is otherwise: those who watch are told the difference."""
+        for react in self.on_presence:
+            react(key)
+
+    def call(self, session: Session) -> Call:
+        """The view of somebody who decides at the next position."""
+        self.last_at = at = max(self.last_at, self.clock.now())
+        return Call(self, session, at, self.head + 1)
+
+    # -- the four ways
+
+    def _change(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
+        if self.read_only:
+            raise Unavailable("storage_unavailable", f"Nothing can be stored at the moment: {self.read_only}")
+        self.limits.caller(session.key)
+        if session.arriving and not verb.anonymous:
+            self.admit(self, session)
+        if verb.spill and len(getattr(request, verb.spill)) > INLINE:
+            self._spill(session, verb, request, answer)
+            return
+        key = request.key
+        if key:
+            sum, hash = self.keys.sum(session.key, key), _fingerprint(verb, request)
+            first = self.keys.find(sum)
+            if first:
+                self._again(first, hash, verb, answer)
+                return
+        else:
+            sum, hash = b"", b""
+        call = self.call(session)
+        reply = verb.run(call, request)
+        self._commit(call, verb, key, sum, hash, encode(reply), answer)
+
+    def _spill(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
+        """Store a long text as a blob, before the event that will name it, and ask again with its sum."""
+        content = getattr(request, verb.spill).encode()
+
+        def stored(future: "asyncio.Future[str]") -> None:
+            if future.cancelled() or future.exception() is not None:
+                self.refuse(Unavailable("storage_unavailable", "The long text could not be stored: try again."), answer)
+            else:
+                self.ask(
+                    session, verb, msgspec.structs.replace(request, **{verb.spill: "", "blob": future.result()}), answer
+                )
+
+        asyncio.wrap_future(self.writer.run(lambda log: log.put_blob(content))).add_done_callback(stored)
+
+    def _commit(self, call: Call, verb: Verb, key: str, sum: bytes, hash: bytes, reply: bytes, answer: Answer) -> None:
+        events = call.events
+        if not events:
+            self.outbox.answer(self.head, answer, reply)
+            return
+        position = call.position
+        record = Record(
+            self.keys.add(sum, position) if key else ids.token(),
+            position,
+            self.head,
+            self.epoch,
+            call.at,
+            call.by,
+            key,
+            hash,
+            reply,
+            tuple([StoredEvent(e.kind, e.by, e.workspace, e.story, encode(e.body)) for e in events]),
+        )
+        if record.size > 512 * 1024:
+            raise Refused("too_large", "One change may hold 512 kB: send long texts as blobs.")
+        self.head = position
+        self._pending[position] = record
+        self.writer.submit(record)
+        fold, touched = self.state.fold, self._touched
+        for event in events:
+            fold(event)
+            touched.add(event.story)
+            touched.add(event.by)
+            touched.update(event.body.parties)
+        self.events_since_snapshot += len(events)
+        self.outbox.answer(position, answer, reply)
+        self.outbox.tell(position, self.on_publish, events)
+
+    def _again(self, position: int, hash: bytes, verb: Verb, answer: Answer) -> None:
+        """A retry: the first answer, after the same commit; another request under the key is refused."""
+
+        def check(record: Record | None) -> Any:
+            if record is None:
+                return Unavailable("forgotten", "The first answer under this idempotency key is gone: use a new key.")
+            if record.request_hash != hash:
+                return Refused("key_reused", f"This idempotency key was used for another {verb.name}: use a new key.")
+            return record.reply
+
+        pending = self._pending.get(position)
+        if pending is not None:
+            self.outbox.answer(position, answer, check(pending))
+            return
+        self._fetch(lambda log: check(next(iter(log.at([position])), None)), answer)
+
+    def _read(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
+        self.outbox.answer(self.head, answer, encode(verb.run(self.call(session), request)))
+
+    def _query(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
+        """Chosen on the loop, then read on a thread; what is chosen must be stored first, so the outbox comes before."""
+        fetch = verb.run(self.call(session), request)
+
+        def start(position: int, what: Any) -> None:
+            if isinstance(what, Exception):
+                answer(position, what)
+            else:
+                self._fetch(lambda log: encode(fetch(log)), answer)
+
+        self.outbox.answer(self.head, start, b"")
+
+    def _fetch(self, read: Callable[[Log], Any], answer: Answer) -> None:
+        def done(future: "asyncio.Future[Any]") -> None:
+            error = None if future.cancelled() else future.exception()
+            if future.cancelled():
+                answer(self.head, Unavailable("stopping", "The hub is stopping: ask again in a moment."))
+            elif isinstance(error, SynapseError):
+                self.refuse(error, answer)
+            elif error is not None:
+                logger.error("reading failed", exc_info=error)
+                self.refuse(Unavailable("read_failed", f"The log could not be read: {error}."), answer)
+            else:
+                self.outbox.answer(self.outbox.committed, answer, future.result())
+
+        self.loop.run_in_executor(self.readers, read, self.log).add_done_callback(done)
+
+    def _wait(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
+        def look() -> bool:
+            if session.closed:
+                return True
+            try:
+                reply = verb.run(self.call(session), request)
+            except SynapseError as refusal:
+                self.refuse(refusal, answer)
+                return True
+            if reply is None:
+                return False
+            self.outbox.answer(self.head, answer, encode(reply))
+            return True
+
+        if look():
+            return
+        assert verb.watches is not None
+        waiter = Waiter(look, verb.watches(self.call(session), request))
+        self.waits.add(waiter)
+        seconds = min(max(request.timeout, 0.0), LONGEST_WAIT)
+
+        def over() -> None:
+            self.waits.remove(waiter)
+            if not look():
+                self.outbox.answer(self.head, answer, encode(Pending()))
+
+        waiter.timer = self.loop.call_later(seconds, over)
+
+    # -- after the commit
+
+    def _committed(self, position: int) -> None:
+        for done in range(self.outbox.committed + 1, position + 1):
+            self._pending.pop(done, None)
+        self.outbox.release(position)
+        self.settle()
+
+    def settle(self) -> None:
+        """Do what is owed for everything that was touched since the last time."""
+        touched, self._touched = self._touched, set()
+        self.waits.wake(touched)
+        for react in self.on_commit:
+            react(touched)
+
+    def _failed(self, error: Exception) -> None:
+        self.suspended = True
+        self.on_failure(error)
+
+    def _unpark(self) -> None:
+        """There is room again, or the state is whole again: take up what had to wait, in order."""
+        while self._parked and not self.suspended and self.writer.room():
+            self._ask(*self._parked.popleft())
+
+    def resume(self) -> None:
+        """The state is level with the log: answer again."""
+        self.suspended = False
+        self._unpark()
+
+    async def flushed(self) -> None:
+        """Wait until everything decided so far is on the disk (or has failed)."""
+        done = asyncio.Event()
+        self.outbox.answer(self.head, lambda position, what: done.set(), None)
+        await done.wait()
+
+    def pending(self) -> dict[int, Record]:
+        """Take the records whose fate is not known, by position."""
+        pending, self._pending = self._pending, {}
+        return pending
+
+
+def _nobody(position: int, what: Any) -> None:
+    """Nobody waits for the hub's own changes."""
+
+
+def _fingerprint(verb: Verb, request: Any) -> bytes:
+    bare = msgspec.structs.replace(request, idempotency_key="", idem_key="")
+    return ids.fingerprint(verb.name.encode() + encode(bare))
+
+
+def _forbidden(verb: Verb, session: Session) -> str:
+    if verb.permission is Permission.PERSON:
+        return f"{verb.name} is for a person: agents do not decide for themselves or for each other."
+    return f"{verb.name} needs the permission '{verb.permission.value}'."

@@ -1,0 +1,184 @@
+"""Subscriptions: one cursor each, paged from the log while behind, live when it has reached the head."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from typing import Any
+
+from msgspec import Struct, json
+
+from synapse.errors import Refused
+from synapse.event import Event
+from synapse.hub.agents import Agents
+from synapse.hub.loop import Call, Hub
+from synapse.hub.recovery import events_of
+from synapse.hub.sessions import Session
+from synapse.log.base import Log
+from synapse.verb import Permission, Reply, Request, Verb, query, session
+
+logger = logging.getLogger(__name__)
+PAGE = 200  # records
+BACKLOG = 256 * 1024  # bytes unsent on a connection, from which on it is served from the log again
+
+
+class _Frame(Struct):
+    params: Event
+    method: str = "event"
+    jsonrpc: str = "2.0"
+
+
+def frame(event: Event) -> bytes:
+    """The notification that tells of one event; the same bytes for every subscriber."""
+    return json.encode(_Frame(event))
+
+
+class Subscription:
+    """What one connection follows, and how far it has come."""
+
+    __slots__ = ("cursor", "kinds", "live", "parties", "session")
+
+    def __init__(self, session: Session, cursor: int, kinds: frozenset[str], parties: frozenset[str]) -> None:
+        self.session = session
+        self.cursor = cursor
+        self.kinds = kinds
+        self.parties = parties  # empty: everybody's
+        self.live = False
+
+    def wants(self, event: Event) -> bool:
+        if self.kinds and not _matches(event.kind, self.kinds):
+            return False
+        if not self.parties or event.by in self.parties:
+            return True
+        return any(party in self.parties for party in getattr(event.body, "parties", ()))
+
+
+def _matches(kind: str, wanted: Collection[str]) -> bool:
+    return kind in wanted or kind.partition(".")[0] + ".*" in wanted
+
+
+class Subscriptions:
+    """Everybody who follows the log."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._all: dict[Session, Subscription] = {}
+        hub.on_publish = self._publish
+
+    def add(self, subscription: Subscription) -> None:
+        """Begin (or begin anew) to follow."""
+        self._all[subscription.session] = subscription
+        self._page(subscription)
+
+    def remove(self, session: Session) -> None:
+        self._all.pop(session, None)
+
+    def _publish(self, position: int, events: list[Event]) -> None:
+        frames: dict[int, bytes] = {}
+        for subscription in self._all.values():
+            if not subscription.live or subscription.cursor >= position:
+                continue
+            if subscription.session.backlog() > BACKLOG:
+                subscription.live = False  # too slow: back to the log, as fast as the connection drains
+                self._page(subscription)
+                continue
+            for event in events:
+                if subscription.wants(event):
+                    if event.index not in frames:
+                        frames[event.index] = frame(event)
+                    subscription.session.push(frames[event.index])
+            subscription.cursor = position
+
+    def _page(self, subscription: Subscription) -> None:
+        """Send what lies between the cursor and the committed head; then go live."""
+        hub, after, until = self._hub, subscription.cursor, self._hub.outbox.committed
+        if after >= until:
+            subscription.live = True
+            return
+
+        def fetch(log: Log) -> tuple[list[bytes], int]:
+            records = list(log.read(after, limit=PAGE, until=until))
+            events = [event for record in records for event in events_of(hub, record)]
+            frames = [frame(event) for event in events if subscription.wants(event)]
+            return frames, records[-1].position if len(records) == PAGE else until
+
+        future = hub.loop.run_in_executor(hub.readers, fetch, hub.log)
+        future.add_done_callback(lambda done: self._paged(subscription, done))
+
+    def _paged(self, subscription: Subscription, done: "asyncio.Future[Any]") -> None:
+        session = subscription.session
+        if done.cancelled() or session.closed or self._all.get(session) is not subscription:
+            return
+        if done.exception() is not None:
+            logger.error("following failed", exc_info=done.exception())
+            self.remove(session)
+            return
+        frames, reached = done.result()
+        for one in frames:
+            session.push(one)
+        subscription.cursor = max(subscription.cursor, reached)
+        session.when_drained(lambda: self._page(subscription))
+
+
+class FollowRequest(Request, kw_only=True):
+    """`after` is a position (-1: from now on); `kinds` like `tasks.completed` or `tasks.*`; `mine` only what you are party to."""
+
+    after: int = -1
+    kinds: tuple[str, ...] = ()
+    mine: bool = False
+    presence: bool = False
+
+
+class FollowReply(Reply, kw_only=True):
+    after: int
+
+
+@session("events.follow")
+def follow(call: Call, request: FollowRequest) -> FollowReply:
+    """Follow the log on this connection: each event comes as a notification."""
+    hub, who = call.hub, call.session
+    if not request.mine and not who.admin:
+        raise Refused("not_permitted", "You follow what you are party to: set `mine`.")
+    parties: frozenset[str] = frozenset()
+    if request.mine:
+        me = call.state(Agents).get(who.key)
+        parties = frozenset({who.key or "nobody", me.box if me else who.key or "nobody"})
+    after = hub.outbox.committed if request.after < 0 else request.after
+    who.presence = request.presence
+    subscription = Subscription(who, after, frozenset(request.kinds), parties)
+    hub.outbox.tell(hub.head, lambda position, what: hub.subscriptions.add(subscription), None)
+    return FollowReply(after=after)
+
+
+class PageRequest(Request, kw_only=True):
+    """`last` counts events from the end; otherwise a page of at most `limit` records behind `after`."""
+
+    after: int = 0
+    limit: int = 200
+    last: int = 0
+    kinds: tuple[str, ...] = ()
+
+
+class PageReply(Reply, kw_only=True):
+    events: list[Event]
+    next: int
+
+
+@query("events.page", Permission.ADMIN)
+def page(call: Call, request: PageRequest) -> Callable[[Log], PageReply]:
+    """A page of the log."""
+    hub, until = call.hub, call.hub.head
+    limit = max(1, min(request.limit, 1000))
+
+    def fetch(log: Log) -> PageReply:
+        after = max(0, until - min(request.last, 1000)) if request.last else request.after
+        records = list(log.read(after, limit=None if request.last else limit, until=until))
+        events = [e for record in records for e in events_of(hub, record)]
+        if request.kinds:
+            events = [e for e in events if _matches(e.kind, request.kinds)]
+        reached = records[-1].position if records and len(records) == limit else until
+        return PageReply(events=events[-request.last :] if request.last else events, next=reached)
+
+    return fetch
+
+
+VERBS: tuple[Verb, ...] = (follow, page)

@@ -1,0 +1,210 @@
+"""Tasks: pieces of work asked of an agent, their states, and who waits for whom."""
+
+from sys import intern
+from typing import NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from synapse.errors import NotFound, Refused
+from synapse.event import Event, Fact
+from synapse.hub.facts import (
+    Canceled,
+    Completed,
+    Failed,
+    InputRequired,
+    Rejected,
+    Renamed,
+    Resumed,
+    Submitted,
+    WaitEnded,
+    Working,
+)
+
+DEEPEST = 8
+ENDS: dict[type[Fact], str] = {Completed: "completed", Failed: "failed", Canceled: "canceled", Rejected: "rejected"}
+
+
+class Task(Struct, kw_only=True, omit_defaults=True):
+    """A task that is alive. `agent` is the key of who works on it; `position` where it was submitted."""
+
+    id: str
+    box: str
+    requester: str
+    position: int
+    since: float
+    state: str = "submitted"
+    mode: str = "notify"
+    blocking: bool = False  # its requester is an agent that does nothing else until it is answered
+    depth: int = 1
+    agent: str = ""
+    question: str = ""
+    choices: tuple[str, ...] = ()
+
+
+class Finished(NamedTuple):
+    """What is kept of a task that ended: where its record begins and ends in the log."""
+
+    state: str
+    box: str
+    requester: str
+    position: int
+    end: int
+
+
+class _Dump(Struct, array_like=True):
+    live: list[Task]
+    finished: dict[str, tuple[str, str, str, int, int]]
+
+
+class Tasks:
+    """Tasks by id: the living in full, the finished as a line."""
+
+    name = "tasks"
+    version = 1
+    kinds = frozenset(
+        fact.kind
+        for fact in [
+            Submitted,
+            Working,
+            InputRequired,
+            Resumed,
+            WaitEnded,
+            Renamed,
+            Completed,
+            Failed,
+            Canceled,
+            Rejected,
+        ]
+    )
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.live: dict[str, Task] = {}
+        self.finished: dict[str, Finished] = {}
+        self._current: dict[str, str] = {}  # agent key -> the task in its terminal
+        self._by_box: dict[str, dict[str, None]] = {}
+        self._waiting: dict[str, dict[str, None]] = {}  # requester's box -> its tasks that block it
+
+    def apply(self, event: Event) -> None:
+        body = event.body
+        if isinstance(body, Submitted):
+            self._put(
+                Task(
+                    id=body.task,
+                    box=intern(body.box),
+                    requester=intern(body.requester),
+                    position=event.position,
+                    since=event.at,
+                    mode=body.mode,
+                    blocking=body.blocking,
+                    depth=body.depth,
+                )
+            )
+        elif isinstance(body, Renamed):
+            self._rename(body.old_box, intern(body.box))
+        else:
+            task = self.live.get(body.task)
+            if task is None:
+                return
+            if type(body) in ENDS:
+                self._end(task, ENDS[type(body)], event.position)
+            else:
+                self._move(task, body)
+
+    def _move(self, task: Task, body: object) -> None:
+        if isinstance(body, Working):
+            task.state, task.agent = "working", body.agent
+            self._current[body.agent] = task.id
+        elif isinstance(body, InputRequired):
+            task.state, task.question, task.choices = "input-required", body.question, body.choices
+        elif isinstance(body, Resumed):
+            task.state, task.question, task.choices = "working", "", ()
+        elif isinstance(body, WaitEnded):
+            task.mode = "notify"
+            self._unblock(task)
+
+    def _put(self, task: Task) -> None:
+        self.live[task.id] = task
+        self._by_box.setdefault(task.box, {})[task.id] = None
+        if task.blocking:
+            self._waiting.setdefault(task.requester, {})[task.id] = None
+        if task.agent:
+            self._current[task.agent] = task.id
+
+    def _end(self, task: Task, state: str, position: int) -> None:
+        del self.live[task.id]
+        _discard(self._by_box, task.box, task.id)
+        self._unblock(task)
+        if task.agent and self._current.get(task.agent) == task.id:
+            del self._current[task.agent]
+        self.finished[task.id] = Finished(state, task.box, task.requester, task.position, position)
+
+    def _unblock(self, task: Task) -> None:
+        task.blocking = False
+        _discard(self._waiting, task.requester, task.id)
+
+    def _rename(self, old: str, new: str) -> None:
+        for task in self._by_box.pop(old, {}):
+            self.live[task].box = new
+            self._by_box.setdefault(new, {})[task] = None
+        for task in self._waiting.pop(old, {}):
+            self._waiting.setdefault(new, {})[task] = None
+        for task_ in self.live.values():
+            if task_.requester == old:
+                task_.requester = new
+
+    def dump(self) -> bytes:
+        return msgspec.msgpack.encode(_Dump(list(self.live.values()), self.finished))  # type: ignore[arg-type]
+
+    def load(self, state: bytes) -> None:
+        dumped = msgspec.msgpack.decode(state, type=_Dump)
+        self.reset()
+        for task in dumped.live:
+            self._put(task)
+        self.finished = {
+            id: Finished(intern(a), intern(b), intern(c), d, e) for id, (a, b, c, d, e) in dumped.finished.items()
+        }
+
+    # -- looking
+
+    def get(self, id: str) -> Task:
+        """The living task, NotFound, or Refused when it has ended."""
+        task = self.live.get(id)
+        if task is not None:
+            return task
+        if id in self.finished:
+            raise Refused("task_ended", f"Task {id} is {self.finished[id].state} already: `synapse history show {id}`.")
+        raise NotFound("no_such_task", f"There is no task {id[:80]!r}: `synapse history` lists them.")
+
+    def current(self, agent: str) -> Task | None:
+        """The task that is now in the agent's terminal."""
+        return self.live.get(self._current.get(agent, ""))
+
+    def of(self, box: str) -> list[Task]:
+        """The living tasks of a box, oldest first."""
+        return [self.live[id] for id in self._by_box.get(box, ())]
+
+    def circle(self, requester: str, box: str) -> list[str]:
+        """The boxes of the circle that would close if `requester` waited for `box`; empty when there is none."""
+        trail, seen = [[requester, box]], {box}
+        while trail:
+            path = trail.pop()
+            if path[-1] == requester:
+                return path
+            for id in self._waiting.get(path[-1], ()):
+                held_by = self.live[id].box
+                if held_by not in seen:
+                    seen.add(held_by)
+                    trail.append([*path, held_by])
+        return []
+
+
+def _discard(index: dict[str, dict[str, None]], key: str, id: str) -> None:
+    held = index.get(key)
+    if held is not None:
+        held.pop(id, None)
+        if not held:
+            del index[key]
