@@ -1,29 +1,23 @@
 """The viewer's side of attach: a person's terminal on one end, the runner's private socket on the other.
 
-Whatever happens, the terminal is left as it was found: its modes are undone (only those seen on: the runner says which)
-and its line settings put back, at the end, on a signal, and when the runner dies. SIGKILL alone cannot be mended.
+It copies bytes and knows nothing of what they mean. It imports little: it is started at every `synapse run`.
 """
 
 import errno
 import os
-import re
 import select
 import signal
 import socket
+import sys
 import termios
-import time
-import tty
 from types import FrameType
 from typing import NamedTuple
 
-from synapse.errors import Refused, Unavailable
+from synapse.errors import Unavailable
 from synapse.runner import frames
 from synapse.runner.frames import Hello
+from synapse.runner.user_terminal import ENDING, PENDING, UserTerminal
 
-PENDING = 64 << 10  # bytes under way in one direction before the other side is left waiting
-LAST_WORDS = 2.0  # seconds for a terminal to take what is left for it
-ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
-_FENCE = re.compile(rb"\x1b\[\?[0-9;]*c")  # the answer to DA1
 NOTICED = (*ENDING, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
 
 
@@ -42,22 +36,20 @@ def attach(
     detach_key: str = "ctrl-\\",
     typed: bytes = b"",
     version: str = "",
-    screen: "Screen | None" = None,
+    terminal: UserTerminal | None = None,
 ) -> Parting:
     """Show the agent behind the socket `path` on this terminal until it ends, is detached, or a signal comes.
 
-    `typed` is what the person typed before (see `Screen.probe`), `screen` the terminal if it has been entered already.
-    Refused without a terminal, Unavailable without a runner.
+    `typed` is what the person typed before (see `UserTerminal.probe`), `terminal` the one entered for that. Refused
+    without a terminal, Unavailable without a runner.
     """
-    if screen is None:
-        with Screen() as screen:
+    if terminal is None:
+        with UserTerminal() as terminal:
             return attach(
-                path, watch=watch, owner=owner, detach_key=detach_key, typed=typed, version=version, screen=screen
+                path, watch=watch, owner=owner, detach_key=detach_key, typed=typed, version=version, terminal=terminal
             )
-    connection = _connect(path)
-    hello = Hello(*screen.size(), watch, owner, detach_key, version).encode()
-    with connection:
-        return Attachment(screen, connection).run(hello + (frames.frame(frames.INPUT, typed) if typed else b""))
+    with _connect(path) as connection:
+        return Attachment(terminal, connection).run(Hello(0, 0, watch, owner, detach_key, version), typed)
 
 
 def leave(status: int) -> int:
@@ -69,102 +61,35 @@ def leave(status: int) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if -status not in (signal.SIGKILL, signal.SIGSTOP):
         signal.signal(-status, signal.SIG_DFL)
+    sys.stdout.flush()
+    sys.stderr.flush()
     os.kill(os.getpid(), -status)
     return 128 - status
-
-
-class Screen:
-    """This process's terminal: `with` it, it is raw, and restored at the end or at a signal."""
-
-    def __init__(self) -> None:
-        if not (os.isatty(0) and os.isatty(1)):
-            raise Refused("no-terminal", "This needs a terminal on standard input and output; try `synapse logs`.")
-        self._own = _own_description()
-        self.reads = self.writes = self._own
-        if self._own < 0:
-            self.reads, self.writes = 0, 1
-        self.undo = b""
-        self._found = termios.tcgetattr(self.reads)
-
-    def __enter__(self) -> "Screen":
-        self._handlers = {number: signal.signal(number, _end) for number in ENDING}
-        self.raw()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.restore()
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        if self._own >= 0:
-            os.close(self._own)
-
-    def probe(self, question: bytes, within: float = 0.15) -> bytes:
-        """Ask the terminal, and give back what came in until it answered DA1 or `within` seconds have passed.
-
-        Keys typed meanwhile are among it: pass it on as `attach(typed=...)`, where reports are dropped.
-        """
-        self.write_all(question)
-        deadline = time.monotonic() + within
-        answer = b""
-        while not _FENCE.search(answer):
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self.reads], [], [], left)[0]:
-                break
-            answer += os.read(self.reads, PENDING)
-        return answer
-
-    def size(self) -> tuple[int, int]:
-        columns, rows = os.get_terminal_size(self.writes)
-        return columns or 80, rows or 24
-
-    def raw(self) -> None:
-        """Keys come as they are typed, bytes go out as they are."""
-        _insist(tty.setraw, self.reads, termios.TCSANOW)
-
-    def restore(self) -> None:
-        """Leave the terminal as it was found; harmless when it is gone."""
-        try:
-            self.write_all(self.undo)
-            _insist(termios.tcsetattr, self.reads, termios.TCSANOW, self._found)
-        except (OSError, termios.error):
-            pass  # the terminal is gone: there is nothing left to restore
-
-    def write_all(self, data: bytes | bytearray) -> None:
-        """Write it all, for at most two seconds to a terminal that has stopped reading."""
-        deadline = time.monotonic() + LAST_WORDS
-        while data:
-            data = data[self.write(data) :]
-            left = deadline - time.monotonic()
-            if data and (left < 0 or not select.select([], [self.writes], [], left)[1]):
-                return
-
-    def write(self, data: bytes | bytearray) -> int:
-        """As much as the terminal takes now."""
-        try:
-            return os.write(self.writes, data)
-        except BlockingIOError:
-            return 0
 
 
 class Attachment:
     """One session of looking: moves bytes both ways until one side ends."""
 
-    def __init__(self, screen: Screen, connection: socket.socket) -> None:
-        self._screen = screen
+    def __init__(self, terminal: UserTerminal, connection: socket.socket) -> None:
+        self._terminal = terminal
         self._connection = connection
         self._frames = frames.Frames()
-        self._to_screen = bytearray()
+        self._to_terminal = bytearray()
         self._to_runner = bytearray()
         self._parting: Parting | None = None
         self._woken, self._wake = os.pipe()
 
-    def run(self, greeting: bytes) -> Parting:
-        self._to_runner += greeting
-        before = self._listen()
+    def run(self, hello: Hello, typed: bytes) -> Parting:
+        """Say hello with the terminal's size, and go on until one side ends."""
+        before = self._listen()  # first: a change of size after this is not missed
+        columns, rows = self._terminal.size()
+        self._to_runner += hello._replace(columns=columns, rows=rows).encode()
         try:
+            if typed:
+                self._send(frames.INPUT, typed)
             while self._parting is None:
                 self._turn()
-            self._screen.write_all(self._to_screen)
+            self._terminal.write_all(self._to_terminal)
         except (OSError, termios.error) as error:
             if error.args[0] not in (errno.EIO, errno.ENXIO):
                 raise
@@ -177,11 +102,11 @@ class Attachment:
 
     def _turn(self) -> None:
         reads = [self._woken]
-        if len(self._to_screen) < PENDING:
+        if len(self._to_terminal) < PENDING:
             reads.append(self._connection.fileno())
         if len(self._to_runner) < PENDING:
-            reads.append(self._screen.reads)
-        writes = [self._screen.writes] if self._to_screen else []
+            reads.append(self._terminal.reads)
+        writes = [self._terminal.writes] if self._to_terminal else []
         if self._to_runner:
             writes.append(self._connection.fileno())
         readable, writable, _ = select.select(reads, writes, [])
@@ -189,16 +114,16 @@ class Attachment:
             self._signals()
         if self._connection.fileno() in readable:
             self._hear()
-        if self._screen.reads in readable:
+        if self._terminal.reads in readable:
             self._keys()
-        if self._screen.writes in writable:
+        if self._terminal.writes in writable:
             self._show()
         if self._connection.fileno() in writable:
             self._tell()
 
     def _keys(self) -> None:
         try:
-            data = os.read(self._screen.reads, PENDING)
+            data = os.read(self._terminal.reads, PENDING)
         except BlockingIOError:
             return
         if not data:
@@ -219,7 +144,7 @@ class Attachment:
             self._to_runner.clear()  # its last frames may still be waiting to be read
 
     def _show(self) -> None:
-        del self._to_screen[: self._screen.write(self._to_screen)]
+        del self._to_terminal[: self._terminal.write(self._to_terminal)]
 
     def _hear(self) -> None:
         try:
@@ -233,16 +158,16 @@ class Attachment:
             return
         for kind, payload in self._frames.feed(data):
             self._receive(kind, payload)
-        if self._to_screen:
+        if self._to_terminal:
             self._show()
 
     def _receive(self, kind: int, payload: bytes) -> None:
         if kind == frames.OUTPUT:
-            self._to_screen += payload
+            self._to_terminal += payload
         elif kind == frames.UNDO:
-            self._screen.undo = payload
+            self._terminal.undo = payload
         elif kind == frames.NOTE:
-            self._to_screen += self._line(payload.decode())
+            self._to_terminal += self._line(payload.decode())
         elif kind == frames.STOP:
             self._suspend()
         elif kind in (frames.EXIT, frames.GOODBYE):
@@ -250,8 +175,8 @@ class Attachment:
 
     def _line(self, text: str) -> bytes:
         """A line at the bottom, in reverse, that leaves cursor and colours alone."""
-        columns, rows = self._screen.size()
-        shown = f" {text} "[: columns - 1]
+        columns, rows = self._terminal.size()
+        shown = f" {''.join(filter(str.isprintable, text))} "[: columns - 1]
         return f"\x1b7\x1b[{rows};{columns - len(shown)}H\x1b[0;7m{shown}\x1b8".encode()
 
     # Signals.
@@ -274,7 +199,7 @@ class Attachment:
     def _signals(self) -> None:
         for number in os.read(self._woken, 64):
             if number == signal.SIGWINCH:
-                self._send(frames.RESIZE, frames.encode_size(*self._screen.size()))
+                self._send(frames.RESIZE, frames.encode_size(*self._terminal.size()))
             elif number == signal.SIGTSTP:
                 self._suspend()
             elif number == signal.SIGCONT:
@@ -287,9 +212,9 @@ class Attachment:
 
         Nothing stops in a group that no shell looks after: then this goes on at once.
         """
-        self._screen.write_all(self._to_screen)
-        self._to_screen.clear()
-        self._screen.restore()
+        self._terminal.write_all(self._to_terminal)
+        self._to_terminal.clear()
+        self._terminal.restore()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.killpg(0, signal.SIGTSTP)
         signal.signal(signal.SIGTSTP, _noticed)
@@ -304,17 +229,13 @@ class Attachment:
         os.write(self._wake, bytes(number for number in missed if number not in (signal.SIGCONT, signal.SIGTSTP)))
 
     def _resume(self) -> None:
-        self._screen.raw()
-        self._send(frames.RESIZE, frames.encode_size(*self._screen.size()))
+        self._terminal.raw()
+        self._send(frames.RESIZE, frames.encode_size(*self._terminal.size()))
         self._send(frames.CONTINUE)
 
 
 def _noticed(_number: int, _frame: FrameType | None) -> None:
     pass  # the number comes through the wake-up pipe
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def _connect(path: str) -> socket.socket:
@@ -326,22 +247,3 @@ def _connect(path: str) -> socket.socket:
         sentence = f"No runner answers at {path}: {error.strerror}. `synapse list` shows who is here."
         raise Unavailable("no-runner", sentence) from error
     return connection
-
-
-def _own_description() -> int:
-    """The terminal opened anew, so that not blocking is our affair alone: the shell shares ours. -1 if that fails."""
-    try:
-        return os.open(os.ttyname(0), os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return -1
-
-
-def _insist(change, descriptor: int, *rest) -> None:  # type: ignore[no-untyped-def]
-    """In the background this stops us (SIGTTOU) until we are in the foreground again."""
-    while True:
-        try:
-            change(descriptor, *rest)
-            return
-        except termios.error as error:
-            if error.args[0] != errno.EINTR:
-                raise

@@ -43,7 +43,7 @@ class Viewers:
         self._sizing = Sizing(loop, terminal.columns, terminal.rows, self._resize)
         self._focus = Focus(self._report_focus)
         self._all: list[Viewer] = []
-        self._untouched = True  # the child has not written anything
+        self._untouched = False  # the owner's screen agrees with the model: nothing has been written
         self._turns = 0
         self._held: list[tuple[Viewer, list[Token]]] | None = None
         self._release: asyncio.TimerHandle | None = None
@@ -61,6 +61,14 @@ class Viewers:
     async def open(self) -> None:
         """Let viewers in."""
         await self._door.open()
+
+    def begin_at(self, column: int, row: int) -> None:
+        """The owner's cursor is there (from 1) before the child's first byte: the screen above it is left alone.
+
+        Without this the owner starts on an empty screen, lest model and terminal disagree about places.
+        """
+        self._terminal.write(b"\x1b[%d;%dH" % (row, column))
+        self._untouched = True
 
     async def ensure(self) -> None:
         """Open the door again if its file has been deleted; cheap enough for every heartbeat."""
@@ -170,7 +178,8 @@ class Viewers:
         viewer.stopped = False
         viewer.stale = viewer.enters = True
         self._painter.paint(at_once=True)
-        self._child.proceed()
+        if self._child.stopped:
+            self._child.proceed()
 
     def wants_to_leave(self, viewer: Viewer) -> None:
         self._focus.set(viewer, False)

@@ -13,11 +13,12 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synapse.errors import SynapseError
 
 if TYPE_CHECKING:
+    from synapse.runner.attach import Parting
     from synapse.runner.process import Child
 
 OWNER_WITHIN = 2.0  # seconds that the child's first output waits for its viewer
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("path", type=Path)
     parser.add_argument("--size", default="80x24")
     parser.add_argument("--owned", action="store_true")
+    parser.add_argument("--cursor", default="")
     parser.add_argument("--watch", action="store_true")
     parser.add_argument("--key", default="ctrl-\\")
     given, command = _split(sys.argv[1:])
@@ -56,10 +58,10 @@ def serve(options: argparse.Namespace) -> int:
     columns, rows = map(int, options.size.split("x"))
     child = Child.spawn(options.command, cwd=os.getcwd(), env=os.environ, columns=columns, rows=rows)
     with asyncio.Runner(loop_factory=platform.new_event_loop) as runner:
-        return runner.run(_serve(child, options.path, columns, rows, options.owned))
+        return runner.run(_serve(child, options, columns, rows))
 
 
-async def _serve(child: "Child", path: Path, columns: int, rows: int, owned: bool) -> int:
+async def _serve(child: "Child", options: argparse.Namespace, columns: int, rows: int) -> int:
     from synapse.runner.flow import Flow
     from synapse.runner.process import ExitStatus
     from synapse.runner.terminal import Terminal
@@ -67,15 +69,18 @@ async def _serve(child: "Child", path: Path, columns: int, rows: int, owned: boo
 
     loop = asyncio.get_running_loop()
     terminal = Terminal(columns, rows)
-    viewers = Viewers(loop, child, terminal, path)
+    viewers = Viewers(loop, child, terminal, options.path)
     flow = Flow(loop, child, terminal, viewers)
     ended: asyncio.Future[ExitStatus] = loop.create_future()
     owner_gone, joined = asyncio.Event(), asyncio.Event()
     viewers.on_owner_gone = owner_gone.set
     viewers.on_change = joined.set
+    if options.cursor:
+        viewers.begin_at(*map(int, options.cursor.split(",")))
     await viewers.open()
-    print("ready", child.pid, flush=True)
-    if owned:
+    options.path.with_suffix(".pids").write_text(f"{os.getpid()} {child.pid}")
+    print("ready", flush=True)
+    if options.owned:
         await _within(joined.wait(), OWNER_WITHIN)
     child.start(loop, flow.feed, ended.set_result, viewers.child_stopped)
     waiting = asyncio.ensure_future(owner_gone.wait())
@@ -96,28 +101,49 @@ async def _within(wish: Coroutine[object, object, object], seconds: float) -> No
 
 
 def run(options: argparse.Namespace) -> int:
-    columns, rows = os.get_terminal_size(1)
-    command = [sys.executable, *harness(), "serve", str(options.path), "--owned", "--size", f"{columns}x{rows}", "--"]
+    from synapse.runner.queries import PROBE
+    from synapse.runner.user_terminal import UserTerminal
+
+    with UserTerminal() as terminal:
+        columns, rows = terminal.size()
+        probe = terminal.probe(PROBE)
+        arguments = ["--owned", "--size", f"{columns}x{rows}"]
+        if probe.cursor:
+            arguments += ["--cursor", ",".join(map(str, probe.cursor))]
+        status = _begin(options, arguments)
+        parting = look_at(options, owner=True, typed=probe.answer, terminal=terminal) if status == 0 else None
+    return _end(parting) if parting else status
+
+
+def _begin(options: argparse.Namespace, arguments: list[str]) -> int:
+    """Start the runner; 0 once it can be attached, its exit status if it refuses."""
+    command = [sys.executable, *harness(), "serve", str(options.path), *arguments, "--", *options.command]
     with options.path.with_suffix(".log").open("wb") as log:
         server = subprocess.Popen(
-            [*command, *options.command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
         )
     assert server.stdout
-    if not server.stdout.readline():
-        status = server.wait()
-        print(options.path.with_suffix(".log").read_text(), file=sys.stderr, end="")
-        return status
-    return look(options, owner=True)
+    if server.stdout.readline():
+        server.returncode = 0  # it outlives us: nobody waits for it
+        return 0
+    status = server.wait()
+    print(options.path.with_suffix(".log").read_text(), file=sys.stderr, end="")
+    return status
 
 
-def look(options: argparse.Namespace, owner: bool = False) -> int:
-    from synapse.runner.attach import attach, leave
+def look(options: argparse.Namespace) -> int:
+    return _end(look_at(options))
 
-    parting = attach(str(options.path), watch=options.watch, owner=owner, detach_key=options.key)
+
+def look_at(options: argparse.Namespace, **more: Any) -> "Parting":
+    from synapse.runner.attach import attach
+
+    return attach(str(options.path), watch=options.watch, detach_key=options.key, **more)
+
+
+def _end(parting: "Parting") -> int:
+    from synapse.runner.attach import leave
+
     if parting.reason:
         print(f"[{parting.reason}]", file=sys.stderr)
     return leave(parting.status)
