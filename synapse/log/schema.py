@@ -62,7 +62,11 @@ def settle(connection: Connection, settings: Mapping[str, int | str]) -> None:
     for name, value in settings.items():
         connection.execute(f"PRAGMA {name} = {value}").fetchall()
         if setting(connection, name) != value:
-            raise RuntimeError(f"SQLite does not take {name} = {value}: it says {setting(connection, name)}")
+            raise Refused(
+                "unfit_storage",
+                f"SQLite cannot use {connection.filename} with {name} = {value} (it says {setting(connection, name)}):"
+                " choose a folder on a local disk with --data.",
+            )
 
 
 def setting(connection: Connection, name: str) -> int | str:

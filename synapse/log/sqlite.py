@@ -1,15 +1,18 @@
 """The log in one SQLite file, in this process."""
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import apsw
 from msgspec import json
 
+from synapse.errors import Refused
 from synapse.log import backup, place, queries, schema, trouble
 from synapse.log.base import AppendFailed, Conflict, Entry, Record, Snapshot
 from synapse.log.chain import Gate, Recent, check
@@ -18,7 +21,7 @@ from synapse.log.readers import Readers
 
 _READ_ONLY = apsw.SQLITE_OPEN_READONLY
 _READ_WRITE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-_CHECKED_WHOLE = 16 << 20  # bytes: a file up to this size is checked page by page when it is opened
+_CHECKED_WHOLE = 32 << 20  # bytes: a file up to this size is checked page by page when it is opened
 
 
 class SqliteLog:
@@ -205,13 +208,19 @@ class SqliteLog:
         return connection
 
     def _connect_reader(self) -> apsw.Connection:
-        connection = apsw.Connection(str(self.path), flags=_READ_ONLY, vfs=self._vfs)
+        connection = apsw.Connection(self._readable(), flags=_READ_ONLY | apsw.SQLITE_OPEN_URI, vfs=self._vfs)
         try:
             schema.settle(connection, schema.READING)
         except BaseException:
             connection.close(True)
             raise
         return connection
+
+    def _readable(self) -> str:
+        """The file's name for a reader: without a WAL, and in a folder where none can be made, nobody is writing."""
+        folder = self.path.resolve().parent
+        still = not os.access(folder, os.W_OK) and not self.path.with_name(self.path.name + "-wal").exists()
+        return f"file:{quote(str(self.path.resolve()))}{'?immutable=1' if still else ''}"
 
     def _reopen(self) -> None:
         """A new connection after a failure, and nothing in the file that was perhaps never synced.
@@ -230,8 +239,10 @@ class SqliteLog:
     def _inspect(self) -> int:
         """The head of a file that makes sense; quick: a large file is checked at both ends only."""
         with self._readers.page() as connection:
-            if self._writer is None:
-                schema.format_of(connection, str(self.path))
+            if self._writer is None and schema.format_of(connection, str(self.path)) < schema.FORMAT:
+                raise Refused(
+                    "older_format", f"{self.path} is in an older format: start the hub once, which converts it."
+                )
             pages, size = schema.setting(connection, "page_count"), schema.setting(connection, "page_size")
             if int(pages) * int(size) <= _CHECKED_WHOLE:
                 found = connection.execute("PRAGMA quick_check(1)").fetchall()[0][0]
