@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from synapse import __version__
 from synapse.clock import Clock
 from synapse.event import Fact, Kinds
-from synapse.hub import joining, looking, messages, subscriptions, work
+from synapse.hub import inbox, joining, looking, messages, reports, subscriptions, work
 from synapse.hub.agents import Agents
 from synapse.hub.delivery import Deliveries
 from synapse.hub.facts import CORE, HubStarted, HubStopped
@@ -24,7 +24,15 @@ from synapse.log.base import Log
 from synapse.projection import Projection
 from synapse.verb import Change, Reply, Verb, Verbs, change
 
-VERBS: tuple[Verb, ...] = (*joining.VERBS, *looking.VERBS, *messages.VERBS, *work.VERBS, *subscriptions.VERBS)
+VERBS: tuple[Verb, ...] = (
+    *joining.VERBS,
+    *looking.VERBS,
+    *messages.VERBS,
+    *inbox.VERBS,
+    *reports.VERBS,
+    *work.VERBS,
+    *subscriptions.VERBS,
+)
 
 
 class MarkRequest(Change, kw_only=True):

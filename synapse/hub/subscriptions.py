@@ -120,7 +120,7 @@ class Subscriptions:
 
 
 class FollowRequest(Request, kw_only=True):
-    """`after` is a position (-1: from now on); `kinds` like `tasks.completed` or `tasks.*`; `mine` only what you are party to."""
+    """`after` is a position (-1: from now on); `kinds` like `tasks.*`; `mine`: only what you are party to."""
 
     after: int = -1
     kinds: tuple[str, ...] = ()

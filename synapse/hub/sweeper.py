@@ -67,11 +67,12 @@ def sweep(call: Call, request: SweepRequest) -> SweepReply:
 def _end_waits(call: Call) -> bool:
     now, waited = call.hub.clock.monotonic(), call.hub.waited
     for task in call.state(Tasks).live.values():
-        if task.mode == "wait" and not call.hub.waits.waiting_for(task.id):
-            if now - waited.setdefault(task.id, now) > WAIT_GRACE:
-                call.emit(WaitEnded(task=task.id, box=task.box, requester=task.requester), task.id)
-                if len(call.events) >= AT_ONCE:
-                    return True
+        if task.mode != "wait" or call.hub.waits.waiting_for(task.id):
+            continue
+        if now - waited.setdefault(task.id, now) > WAIT_GRACE:
+            call.emit(WaitEnded(task=task.id, box=task.box, requester=task.requester), task.id)
+            if len(call.events) >= AT_ONCE:
+                return True
     return False
 
 

@@ -63,19 +63,8 @@ class Tasks:
     name = "tasks"
     version = 1
     kinds = frozenset(
-        fact.kind
-        for fact in [
-            Submitted,
-            Working,
-            InputRequired,
-            Resumed,
-            WaitEnded,
-            Renamed,
-            Completed,
-            Failed,
-            Canceled,
-            Rejected,
-        ]
+        {Submitted.kind, Working.kind, InputRequired.kind, Resumed.kind, WaitEnded.kind, Renamed.kind}
+        | {Completed.kind, Failed.kind, Canceled.kind, Rejected.kind}
     )
 
     def __init__(self) -> None:
