@@ -64,7 +64,7 @@ class Snapshot(NamedTuple):
     state: bytes
 
 
-class AppendFailed(Exception):  # noqa: N818 - what happened, as the hub speaks of it
+class AppendFailed(Exception):
     """The record may or may not be stored. The engine takes nothing more until `recover` was called."""
 
     def __init__(self, reason: str, code: str = "storage_unavailable") -> None:

@@ -31,6 +31,9 @@ def trial(
     disk = PowerCut(f"power-cut-{next(_names)}")
     model = MemoryLog()
     images: list[tuple[str, dict[str, bytes]]] = []
+    cuts = 0
+    lost: list[str] = []
+    sums = [sha256(blob).hexdigest() for blob in blobs]
 
     def cut(when: str) -> None:
         images.extend((f"{when}, way {number}", disk.survivors(choice)) for number, choice in enumerate(choices))
@@ -44,9 +47,6 @@ def trial(
                 lost.append(f"{when}: found {found[:2]}, expected {' or '.join(str(state[:2]) for state in allowed)}")
         images.clear()
 
-    cuts = 0
-    lost: list[str] = []
-    sums = [sha256(blob).hexdigest() for blob in blobs]
     disk.watch = lambda: cut(f"sync {disk.syncs}")
     log = SqliteLog.open(live / "log.db", vfs=disk.name)
     try:
