@@ -30,6 +30,7 @@ class SqliteLog:
     def __init__(self, path: Path, vfs: str | None, read_only: bool) -> None:
         self.path = path
         self._vfs = vfs
+        self._read_only = read_only
         self._readers = Readers(path, self._connect_reader)
         self._listeners = Listeners()
         self._gate = Gate()
@@ -77,12 +78,14 @@ class SqliteLog:
         self._listeners.tell(head)
 
     def recover(self) -> int:
+        self._may_write()
         with self._failures():
             self._reopen()
         self._gate.open()
         return self._head
 
     def probe(self) -> None:
+        self._may_write()
         with self._gate.probing() as again, self._failures():
             if again:
                 self._reopen()
@@ -260,6 +263,7 @@ class SqliteLog:
     @contextmanager
     def _transaction(self) -> Iterator[apsw.Connection]:
         """Around everything that writes, but for the probe."""
+        self._may_write()
         with self._gate, self._failures(), self._commit() as connection:
             yield connection
 
@@ -267,7 +271,7 @@ class SqliteLog:
     def _commit(self) -> Iterator[apsw.Connection]:
         connection = self._writer
         if connection is None:
-            raise AppendFailed(f"{self.path} was opened for reading only, or is closed", "read_only")
+            raise AppendFailed(f"{self.path} is closed")
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
@@ -277,6 +281,10 @@ class SqliteLog:
                 with suppress(apsw.Error):
                     connection.execute("ROLLBACK")
             raise
+
+    def _may_write(self) -> None:
+        if self._read_only:
+            raise AppendFailed(f"{self.path} was opened for reading only", "read_only")
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
