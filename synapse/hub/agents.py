@@ -174,7 +174,7 @@ class Agents:
         if not target:
             raise BadRequest("no_target", "Say who: a name, an id, or a profile. `synapse list` shows them.")
         if target == "me" and person:
-            target = person
+            return f"/{person}", self.named("", person)  # a person has a box, here or not
         place, _, name = target.rpartition("/")
         name, place = name.lower(), place or workspace
         agent = self.named(place, name) or (self.named("", name) if "/" not in target else None)

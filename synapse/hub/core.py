@@ -91,6 +91,23 @@ class Core:
         self.sweeper.soon()
         return level
 
+    def arrived(self, session: Session) -> None:
+        """A connection has said who it is."""
+        if session.key:
+            self.hub.sessions.add(session)
+            self.hub.presence(session.key)
+
+    def gone(self, session: Session) -> None:
+        """A connection has ended: its waits and its subscription go with it; a runner's process is looked at."""
+        hub = self.hub
+        runner = session.runner_of
+        hub.sessions.remove(session, hub.clock.monotonic())
+        hub.subscriptions.remove(session)
+        if session.key:
+            hub.presence(session.key)
+        if runner:
+            self.sweeper.soon()
+
     async def close(self) -> None:
         """Write the end, the snapshots and everything that is queued; answer what can be answered."""
         self.sweeper.close()

@@ -269,6 +269,20 @@ def status(call: Call, request: StatusRequest) -> StatusReply:
     )
 
 
+class ShutdownRequest(Request, kw_only=True):
+    """`restart`: the runners are told that another hub comes at once."""
+
+    restart: bool = False
+
+
+@session("hub.shutdown", Permission.ADMIN)
+def shutdown(call: Call, request: ShutdownRequest) -> StatusReply:
+    """End the hub in order."""
+    reply: StatusReply = status.run(call, StatusRequest())
+    call.hub.loop.call_later(0.02, call.hub.place.stop)
+    return reply
+
+
 class StateReply(Reply, kw_only=True, omit_defaults=False):
     position: int
     agents: list[AgentRow]
@@ -291,4 +305,4 @@ def state_now(call: Call, request: WhoRequest) -> StateReply:
     )
 
 
-VERBS: tuple[Verb, ...] = (who, list_agents, show, signal, status, state_now)
+VERBS: tuple[Verb, ...] = (who, list_agents, show, signal, status, shutdown, state_now)

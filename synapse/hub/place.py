@@ -14,3 +14,4 @@ class Place:
     started_at: float = 0.0
     start_line: str = ""
     connections: Callable[[], int] = lambda: 0
+    stop: Callable[[], None] = lambda: None

@@ -154,7 +154,7 @@ class Attachment:
         except OSError:
             data = b""
         if not data:
-            self._parting = self._parting or Parting(1, "the connection to the agent's runner was lost")
+            self._end_on_a_free_line(Parting(1, "the connection to the agent's runner was lost"))
             return
         for kind, payload in self._frames.feed(data):
             self._receive(kind, payload)
@@ -172,6 +172,11 @@ class Attachment:
             self._suspend()
         elif kind in (frames.EXIT, frames.GOODBYE):
             self._parting = Parting(*frames.decode_end(payload))
+
+    def _end_on_a_free_line(self, parting: Parting) -> None:
+        """Nobody can say any more where the picture ends."""
+        self._terminal.undo += b"\r\n"
+        self._parting = self._parting or parting
 
     def _line(self, text: str) -> bytes:
         """A line at the bottom, in reverse, that leaves cursor and colours alone."""
@@ -205,7 +210,7 @@ class Attachment:
             elif number == signal.SIGCONT:
                 self._resume()
             elif number in ENDING:
-                self._parting = Parting(-number, "ended by a signal")
+                self._end_on_a_free_line(Parting(-number, "ended by a signal"))
 
     def _suspend(self) -> None:
         """Give the terminal back to the shell and stop, with the whole job, as the kernel does at Ctrl-Z.

@@ -29,6 +29,8 @@ class Flow:
         shown = self._terminal.write(data)
         if shown:
             self._viewers.output(shown)
+        if personal := self._terminal.personal():
+            self._viewers.personal(personal)
         self._answer()
         if self._terminal.lag > LAG_BOUND:
             self._brake("model", True)

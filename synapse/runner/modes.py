@@ -64,9 +64,9 @@ class Settings:
         return self.private.get(mode, mode in _ON_AT_START)
 
     def set(self, mode: int, on: bool) -> None:
-        """Keeps up to 64 modes, known or not; the last one set comes last."""
+        """Keeps all that are known and up to 64 others; the last one set comes last."""
         self.private.pop(mode, None)
-        if len(self.private) < _MOST_MODES:
+        if mode in KNOWN or len(self.private) < _MOST_MODES:
             self.private[mode] = on
 
     def changed(self) -> frozenset[int]:

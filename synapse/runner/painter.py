@@ -9,6 +9,7 @@ from synapse.runner.viewer import Viewer
 
 INTERVAL = 1 / 30  # seconds between two pictures for the same viewer
 BOUNDARY_WITHIN = 0.2  # seconds; then a child that stopped in mid-sequence is painted over
+SCROLLBACK = 500  # lines that a new viewer gets
 NOTE_FOR = 3.0  # seconds
 
 
@@ -64,7 +65,6 @@ class Painter:
     def _paint(self, viewer: Viewer, now: float) -> None:
         if viewer.stale:
             viewer.show(self._picture(viewer))
-            viewer.undo(self._terminal.restore())
             viewer.stale, viewer.enters = False, False
             viewer.live, viewer.painted = self._fits(viewer), now
         if viewer.note:
@@ -77,7 +77,11 @@ class Painter:
         if not viewer.enters:
             return picture
         # What its shell had on the screen goes into its scrollback instead of being overwritten.
-        return b"\x1b[%d;1H" % viewer.rows + b"\n" * viewer.rows + picture
+        return b"\x1b[%d;1H" % viewer.rows + b"\n" * viewer.rows + self._past(viewer) + picture
+
+    def _past(self, viewer: Viewer) -> bytes:
+        """A new viewer can scroll back."""
+        return b"" if viewer.painted else self._terminal.scrollback(SCROLLBACK, viewer.rows)
 
     def _wipe(self, viewer: Viewer) -> None:
         if viewer in self._viewers:

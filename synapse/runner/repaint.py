@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pyte import modes as mo
 
 from synapse.runner.modes import ALTERNATE, CURSOR_VISIBLE, Settings
-from synapse.runner.queries import spelled_colour
 from synapse.runner.motion import Saved
+from synapse.runner.queries import spelled_colour
 from synapse.runner.row import Line, Row, unfolded
 from synapse.runner.screen import Screen
 from synapse.runner.style import Style

@@ -46,7 +46,9 @@ _ASKING_CSI = (
     rf"|{_PREFIX}{_PARAMETERS}[ -/]{{0,3}}[$*#'\"&+][wy|vRux])"  # DECRQPSR, DECRQCRA, DECRQTSR, XTREPORTSGR ...
 )
 _SIFT: Final = re.compile(
-    rf"\x1b(?!{_PLAIN_CSI})(?:"
+    r"[\x05\x07\x18\x1a\x1b\x80-\x9f](?:"  # one set at the front: the search runs through text without matching
+    r"(?<!\x1b)(?P<control>)"
+    rf"|(?!{_PLAIN_CSI})(?:"
     rf"\[(?P<ask>{_ASKING_CSI})"
     r"|\[\?(?P<modes>[0-9;]{0,512})[hl]"
     rf"|\[(?!{_WELL_FORMED})(?P<odd>{_ANY_CSI}(?:[@-~\x18\x1a]|(?=[\x1b\x80-\U0010ffff])))"
@@ -54,7 +56,7 @@ _SIFT: Final = re.compile(
     rf"|[P_^X](?P<string>{_OTHER_BODY})\x1b\\"
     rf"|(?P<broken>\]{_OSC_BODY}[\x18\x1a]?|[P_^X]{_OTHER_BODY}[\x18\x1a]?|[ -/]{{5,}}[0-~]?|[ -/]*(?![ -/0-~]))"
     r"|(?P<cut>Z|%[ -~])"  # DECID asks; another character set than UTF-8 is not to be chosen
-    r")|(?P<bell>\x07)|(?P<enquiry>\x05)|(?P<stray>[\x18\x1a\x80-\x9f])"
+    r"))"
 )
 _TAIL: Final = re.compile(
     rf"\x1b(?:(?P<csi>\[{_ANY_CSI})|(?P<osc>\]{_OSC_BODY})|(?P<string>[P_^X]{_OTHER_BODY})|(?P<escape>[ -/]*))\Z"
@@ -66,6 +68,7 @@ _ENDS: Final = {
     "escape": re.compile(r"[0-~]|(?=[^ -/0-~])"),
 }
 _BRACKET: Final = re.compile(r"\x1b\[\?(?:[0-9;]*;)?2026(?:;[0-9;]*)?([hl])|\x1bc")
+_BELL: Final = "\a"
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
 COLOURS: Final = frozenset(str(number) for number in range(10, 20))  # texts, pointers, Tektronix: all the dynamic ones
 _SPEAKING_OSC: Final = frozenset({"", "0", "1", "2", "7", "8", "9", "133", "633", "777", "7501"})
@@ -173,7 +176,7 @@ def _judge(match: re.Match[str]) -> Sifted | None:
             return _modes(token)
         case "osc":
             return _osc(token, match["osc"])
-        case "bell":
+        case "control" if match[0] in _BELL:
             return Sifted(token, "", token)
         case "string" if len(token) <= LONGEST_STRING:
             return Sifted(token, "", "")

@@ -7,11 +7,12 @@ from typing import Protocol, cast
 
 from synapse.runner import frames, platform
 from synapse.runner.frames import Hello
-from synapse.runner.keys import Keys, Token
+from synapse.runner.keys import Keys, Token, match_key
 
 QUEUE_BOUND = 256 << 10  # bytes that may wait for a viewer before it counts as slow
 SOCKET_BUFFER = 64 << 10  # what the kernel keeps is late for Ctrl-C
 HELLO_WITHIN = 5.0  # seconds
+ESCAPE_WITHIN = 0.005  # seconds
 LARGEST_SIDE = 2000  # columns or rows
 
 
@@ -147,13 +148,21 @@ class Viewer(asyncio.Protocol):
             raise ValueError("it did not say hello")
         self._patience.cancel()
         self.hello = Hello.decode(payload)
-        if self.hello.protocol != frames.PROTOCOL:
-            reason = f"the agent's runner speaks protocol {frames.PROTOCOL}, this command {self.hello.protocol}"
+        if reason := self._objection():
             self.part(frames.GOODBYE, frames.encode_end(1, reason))
             return
         self._measure(self.hello.columns, self.hello.rows)
         self.known = True
         self._host.joined(self)
+
+    def _objection(self) -> str:
+        if self.hello.protocol != frames.PROTOCOL:
+            return f"the agent's runner speaks protocol {frames.PROTOCOL}, this command {self.hello.protocol}"
+        try:
+            match_key(Token("key", b""), self.hello.detach_key)
+        except ValueError:
+            return f"{self.hello.detach_key} is not the name of a key; write it like ctrl-]"
+        return ""
 
     def _measure(self, columns: int, rows: int) -> None:
         self.columns = min(max(columns, 1), LARGEST_SIDE)
@@ -165,7 +174,8 @@ class Viewer(asyncio.Protocol):
             self._flush = None
         self._pass(self._keys.feed(data))
         if self._keys.pending:
-            self._flush = self._loop.call_later(Keys.PATIENCE, self._complete)
+            alone = data == b"\x1b"  # as terminals send the Escape key; halves of sequences break elsewhere
+            self._flush = self._loop.call_later(ESCAPE_WITHIN if alone else Keys.PATIENCE, self._complete)
 
     def _complete(self) -> None:
         """What looked like the start of a sequence was a key of its own: Escape."""

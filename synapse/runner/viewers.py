@@ -15,6 +15,7 @@ from synapse.runner import frames
 from synapse.runner.door import Door
 from synapse.runner.focus import Focus
 from synapse.runner.keys import Token, match_key
+from synapse.runner.leaving import Leaving
 from synapse.runner.painter import Painter
 from synapse.runner.process import Child, ExitStatus
 from synapse.runner.sizing import Sizing
@@ -49,6 +50,7 @@ class Viewers:
         self._release: asyncio.TimerHandle | None = None
         self._nobody = asyncio.Event()
         self._painter = Painter(loop, terminal, self._all, self._fits)
+        self._leaving = Leaving(loop, terminal, self._all)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -77,10 +79,14 @@ class Viewers:
     async def finish(self, status: ExitStatus) -> None:
         """The child has ended: tell everyone, wait at most 2 s for slow ones, and close the door."""
         self._painter.paint(at_once=True)
+        for viewer in self._all:
+            self._leaving.prepare_for_end(viewer)
         await self._part(frames.EXIT, frames.encode_end(status.code))
 
     async def dismiss(self, reason: str) -> None:
         """The runner goes and the child may live: detach everyone."""
+        for viewer in self._all:
+            self._leaving.prepare(viewer)
         await self._part(frames.GOODBYE, frames.encode_end(0, reason))
 
     # What the child says.
@@ -94,12 +100,15 @@ class Viewers:
             else:
                 viewer.stale = not viewer.stopped
 
+    def personal(self, data: bytes) -> None:
+        """Bells and the clipboard: only for the viewer that typed last."""
+        if self.driver and not self.driver.stopped:
+            self.driver.show(data)
+
     def settled(self) -> None:
         """The model has caught up with all that was put out."""
         self._focus.reporting(self._terminal.focus_reporting)
-        undo = self._terminal.restore() if self._all else b""
-        for viewer in self._all:
-            viewer.undo(undo)
+        self._leaving.update()
         self._painter.paint()
 
     def child_stopped(self) -> None:
@@ -108,8 +117,9 @@ class Viewers:
         if viewer is None:
             self._child.proceed()
             return
-        viewer.stopped, viewer.live, viewer.stale = True, False, False
-        viewer.undo(self._terminal.restore())
+        viewer.stopped = True
+        self._leaving.prepare_for_end(viewer)
+        viewer.live, viewer.stale = False, False
         viewer.say(frames.STOP)
 
     def note(self, text: str) -> None:
@@ -161,7 +171,7 @@ class Viewers:
 
     def typed(self, viewer: Viewer, tokens: list[Token]) -> None:
         for place, token in enumerate(tokens):
-            if token.kind == "key" and match_key(token, viewer.hello.detach_key):
+            if match_key(token, viewer.hello.detach_key):
                 self._take(viewer, tokens[:place])
                 self.wants_to_leave(viewer)
                 return
@@ -183,7 +193,7 @@ class Viewers:
 
     def wants_to_leave(self, viewer: Viewer) -> None:
         self._focus.set(viewer, False)
-        viewer.undo(self._terminal.restore())
+        self._leaving.prepare(viewer)
         viewer.part(frames.GOODBYE, frames.encode_end(0, "detached"))
 
     def slow(self, viewer: Viewer) -> None:
@@ -285,7 +295,6 @@ class Viewers:
 
     async def _part(self, kind: int, payload: bytes) -> None:
         for viewer in self._all:
-            viewer.undo(self._terminal.restore())
             viewer.part(kind, payload)
         if self._all:
             self._nobody.clear()
@@ -295,6 +304,7 @@ class Viewers:
             viewer.abort()
         self._door.close()
         self._sizing.cancel()
+        self._leaving.cancel()
 
 
 def _ignore(*_: object) -> None:

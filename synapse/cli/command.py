@@ -1,0 +1,166 @@
+"""What a command looks like: declared once as plain data, read by the quick parser and by click alike.
+
+Quick commands import this: nothing heavy here.
+"""
+
+from synapse.errors import BadRequest
+
+
+class Option:
+    """`--name` with a value, or a flag; `names` are its spellings, the first long one gives the parameter's name."""
+
+    __slots__ = ("choices", "default", "flag", "help", "kind", "metavar", "names", "parameter")
+
+    def __init__(
+        self,
+        *names: str,
+        help: str,
+        flag: bool = False,
+        kind: "type[str] | type[int] | type[float]" = str,
+        default: object = None,
+        parameter: str = "",
+        metavar: str = "",
+        choices: "tuple[str, ...]" = (),
+    ) -> None:
+        self.names = names
+        self.help = help
+        self.flag = flag
+        self.kind = kind
+        self.default = False if flag else default
+        long = next((name for name in names if name.startswith("--")), names[0])
+        self.parameter = parameter or long.lstrip("-").replace("-", "_")
+        self.metavar = metavar
+        self.choices = choices
+
+
+class Argument:
+    """A word by its place. `many` takes all that is left, `rest` too, and options among it untouched."""
+
+    __slots__ = ("help", "many", "name", "required", "rest")
+
+    def __init__(self, name: str, *, help: str, required: bool = True, many: bool = False, rest: bool = False) -> None:
+        self.name = name
+        self.help = help
+        self.required = required
+        self.many = many or rest
+        self.rest = rest
+
+
+class Command:
+    """A command: `run(**parameters)` gives the exit status (None is 0); `example` is shown in its help and run by a test.
+
+    `quick` commands are parsed without click when nothing is unusual about their words.
+    """
+
+    __slots__ = ("example", "help", "name", "params", "quick", "run")
+
+    def __init__(
+        self,
+        name: str,
+        run: object,
+        help: str,
+        *params: "Option | Argument",
+        example: str,
+        quick: bool = False,
+    ) -> None:
+        self.name = name
+        self.run = run
+        self.help = help
+        self.params = params
+        self.example = example
+        self.quick = quick
+
+
+class Unusual(Exception):
+    """Words that the quick parser leaves to click: help, mistakes, abbreviations."""
+
+
+def parse(command: Command, words: "list[str]") -> "dict[str, object]":
+    """The parameters in the words of a command line; Unusual whenever click should look at them.
+
+    Held equal to click's own reading by a property test.
+    """
+    options = {name: param for param in command.params if isinstance(param, Option) for name in param.names}
+    values: dict[str, object] = {
+        param.parameter: param.default for param in command.params if isinstance(param, Option)
+    }
+    places: list[str] = []
+    index, only_words = 0, False
+    while index < len(words):
+        word = words[index]
+        index += 1
+        if only_words or word == "-" or not word.startswith("-"):
+            places.append(word)
+        elif word == "--":
+            only_words = True
+        else:
+            index = _option(options, values, words, index, word)
+    _fill(command, values, places)
+    return values
+
+
+def _option(
+    options: "dict[str, Option]", values: "dict[str, object]", words: "list[str]", index: int, word: str
+) -> int:
+    name, equals, value = word.partition("=")
+    option = options.get(name)
+    if option is None or (equals and (option.flag or not name.startswith("--"))):
+        raise Unusual(word)
+    if option.flag:
+        values[option.parameter] = True
+        return index
+    if not equals:
+        if index >= len(words):
+            raise Unusual(word)
+        value, index = words[index], index + 1
+    if option.choices and value not in option.choices:
+        raise Unusual(word)
+    try:
+        values[option.parameter] = option.kind(value)
+    except ValueError:
+        raise Unusual(word) from None
+    return index
+
+
+def _fill(command: Command, values: "dict[str, object]", places: "list[str]") -> None:
+    for argument in (param for param in command.params if isinstance(param, Argument)):
+        if argument.rest:
+            raise Unusual(argument.name)
+        if argument.many:
+            if argument.required and not places:
+                raise Unusual(argument.name)
+            values[argument.name], places = tuple(places), []
+        elif places:
+            values[argument.name] = places.pop(0)
+        elif argument.required:
+            raise Unusual(argument.name)
+        else:
+            values[argument.name] = None
+    if places:
+        raise Unusual(places[0])
+
+
+AS_JSON = Option("--json", flag=True, help="Print JSON.", parameter="as_json")
+FROM = Option(
+    "--from", help="Speak as this participant (a plain client of that name, if there is none).", parameter="sender"
+)
+WORKSPACE = Option("--workspace", help="Another workspace than this folder's.")
+NO_START = Option("--no-start", flag=True, help="Do not start a hub when none is running.")
+COMMON = (AS_JSON, FROM, WORKSPACE, NO_START)
+
+
+def text_of(text: "str | None", file: "str | None", stdin: bool) -> str:
+    """A text from the argument, a file, or standard input (`-` or --stdin); BadRequest when there is not just one."""
+    import sys
+
+    if (text is not None) + (file is not None) + bool(stdin) > 1:
+        raise BadRequest("two_texts", "Give the text once: as an argument, by --message-file, or by --stdin.")
+    if file is not None:
+        try:
+            with open(file, encoding="utf-8") as opened:
+                return opened.read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadRequest("bad_file", f"{file} cannot be read as text: {error}.") from None
+    if stdin or text == "-":
+        return sys.stdin.read()
+    return text or ""

@@ -1,0 +1,133 @@
+"""`serve` (and `hub`), `restart`: the hub's own life."""
+
+import os
+
+from synapse import paths
+from synapse.cli.command import AS_JSON, Command, Option
+from synapse.client.blocking import Client
+from synapse.client.lines import dumps
+from synapse.errors import SynapseError
+
+
+def serve(
+    *,
+    host: str,
+    port: "int | None",
+    data: "str | None",
+    db: "str | None",
+    ephemeral: bool,
+    max_clients: "int | None",
+    rate: "float | None",
+    burst: "float | None",
+    log_level: str,
+    background: bool,
+    ready_fd: "int | None",
+    stop: bool,
+) -> int:
+    """Run the hub here until Ctrl-C; with --stop, end the one that runs."""
+    if data:
+        os.environ["SYNAPSE_DATA"] = data
+    if port is not None:
+        os.environ["SYNAPSE_PORT"] = str(port)
+    if stop:
+        return _stop()
+    from synapse.server.start import start
+
+    return start(
+        host=host, port=paths.port() if port is None else port, db=db or "", ephemeral=ephemeral,
+        max_clients=max_clients, rate=rate, burst=burst, log_level=log_level, background=background, ready_fd=ready_fd,
+    )  # fmt: skip
+
+
+def _stop() -> int:
+    with Client(start=False) as client:
+        said = client.call("hub.shutdown")["hub"]
+    assert isinstance(said, dict)
+    if not wait_gone(int(said["pid"])):
+        os.write(2, f"synapse: the hub (process {said['pid']}) is still there.\n".encode())
+        return 1
+    os.write(1, f"stopped the hub on port {said['port']}\n".encode())
+    return 0
+
+
+def wait_gone(pid: int, seconds: float = 10.0) -> bool:
+    """Wait until a process has ended (a hub closes its log first)."""
+    import time
+
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if _zombie(pid):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(") ")[2][:1] == "Z"
+    except OSError:
+        return False
+
+
+def restart(*, as_json: bool) -> int:
+    """End the hub and start one of this version; agents go on and come back to it."""
+    from synapse.client.starting import launch
+
+    data = paths.data_folder()
+    port = paths.port()
+    try:
+        with Client(start=False) as client:
+            said = client.call("hub.shutdown", restart=True)["hub"]
+        assert isinstance(said, dict)
+        port = int(said["port"])
+        wait_gone(int(said["pid"]))
+    except SynapseError as error:
+        if error.code != "no_hub":
+            raise
+    os.environ["SYNAPSE_PORT"] = str(port)
+    launch(data, paths.hub_socket(data, port))
+    with Client(start=False) as client:
+        status = client.call("hub.status")
+    hub = status["hub"]
+    assert isinstance(hub, dict)
+    os.write(1, dumps(status) if as_json else f"{hub['start_line']}\n".encode())
+    return 0
+
+
+_SERVE = (
+    Option("--host", default="127.0.0.1", help="The address to listen on."),
+    Option("--port", kind=int, help="The port; else SYNAPSE_PORT, else 8876. 0 takes a free one."),
+    Option(
+        "--data", help="The folder with everything in it; else SYNAPSE_DATA, else the usual place.", metavar="FOLDER"
+    ),
+    Option("--db", help="Another file for the log than synapse.db in the data folder.", metavar="FILE"),
+    Option("--ephemeral", flag=True, help="A data folder of its own that is gone afterwards."),
+    Option("--max-clients", kind=int, help="How many connections at once."),
+    Option("--rate", kind=float, help="Changes a second that one participant may make; 0: no limit."),
+    Option("--burst", kind=float, help="Changes that it may make at once."),
+    Option(
+        "--log-level",
+        default="info",
+        choices=("debug", "info", "warning", "error"),
+        help="How much the hub's log says.",
+    ),
+    Option("--background", flag=True, help="Write the log to the data folder (what a command does that starts a hub)."),
+    Option("--ready-fd", kind=int, help="A descriptor on which to say when the doors are open."),
+    Option("--stop", flag=True, help="End the hub that runs."),
+)
+COMMANDS = (
+    Command("serve", serve, "Run the hub; --stop ends it.", *_SERVE, example="synapse serve --port 8876"),
+    Command("hub", serve, "The same as `serve`.", *_SERVE, example="synapse hub --ephemeral"),
+    Command(
+        "restart",
+        restart,
+        "End the hub and start it again; agents come back to it.",
+        AS_JSON,
+        example="synapse restart",
+    ),
+)

@@ -1,0 +1,1 @@
+"""Clients of a hub: `blocking` for commands, `aio` for programs with a loop."""

@@ -1,0 +1,56 @@
+"""How to leave each viewer's terminal: told ahead, so that it can be done even when the runner is killed."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+
+from synapse.runner.terminal import Terminal
+from synapse.runner.viewer import Viewer
+
+INTERVAL = 0.05  # seconds between two looks at the modes while output comes
+_TO_FREE_LINE = re.compile(rb"\x1b\[[0-9]+;1H\r\n\Z")
+
+
+class Leaving:
+    """Keeps the viewers' UNDO bytes as the program's modes change; no timer runs when nothing is put out."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, terminal: Terminal, viewers: Sequence[Viewer]) -> None:
+        self._loop = loop
+        self._terminal = terminal
+        self._viewers = viewers
+        self._timer: asyncio.TimerHandle | None = None
+        self._changed = False
+
+    def update(self) -> None:
+        """The modes may have changed."""
+        self._changed = True
+        if self._timer is None and self._viewers:
+            self._tell()
+
+    def prepare(self, viewer: Viewer) -> None:
+        """It leaves in the middle of things: what comes after goes below the picture."""
+        viewer.undo(self._terminal.restore())
+
+    def prepare_for_end(self, viewer: Viewer) -> None:
+        """It leaves because the child has: whoever saw all its bytes has the cursor where the child left it."""
+        if viewer.live:
+            viewer.undo(self._modes())
+        else:
+            self.prepare(viewer)
+
+    def cancel(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def _tell(self) -> None:
+        self._timer = None
+        if not self._changed:
+            return
+        self._changed = False
+        self._timer = self._loop.call_later(INTERVAL, self._tell)
+        modes = self._modes()
+        for viewer in self._viewers:
+            viewer.undo(modes)
+
+    def _modes(self) -> bytes:
+        return _TO_FREE_LINE.sub(b"", self._terminal.restore())

@@ -1,0 +1,144 @@
+"""Who may come in by the local socket, and as whom."""
+
+import os
+import pwd
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct, field
+
+from synapse import names
+from synapse.errors import BadRequest, Refused
+from synapse.hub.agents import Agents
+from synapse.hub.facts import Joined
+from synapse.hub.loop import Hub
+from synapse.hub.sessions import Session
+from synapse.hub.workspaces import Workspaces
+from synapse.server.platform import Peer
+from synapse.verb import Permission
+
+PROTOCOL = 1
+BELOW_A_RUNNER = frozenset({Permission.READ, Permission.WRITE})
+EVERYTHING = frozenset(Permission)
+
+
+class Hello(Struct, kw_only=True):
+    """The first line of a connection: who calls, from where."""
+
+    protocol: int = PROTOCOL
+    version: str = ""
+    pid: int = 0
+    as_name: str = field(default="", name="as")
+    agent: str = ""
+    user: str = ""
+    workspace: str = ""
+    folder: str = ""
+    runner: bool = False
+    after: int = -1
+
+
+class Welcome(Struct, kw_only=True):
+    """The answer: which hub this is, and how far its log goes."""
+
+    protocol: int
+    version: str
+    pid: int
+    port: int
+    head: int
+    key: str
+    name: str
+    workspace: str
+
+
+def check_user(peer: Peer) -> None:
+    """Only the user who runs the hub (and root, who may do everything) comes in."""
+    if peer.uid not in (os.getuid(), 0):
+        raise Refused("other_user", "This hub belongs to another user of this machine.")
+
+
+def identify(hub: Hub, hello: Hello, session: Session, *, ancestors: Callable[[int], Iterable[int]]) -> None:
+    """Fill in the session: which participant this is, in which workspace, and what it may do.
+
+    Below a runner: that agent, whatever the call says. Else `--from`: the participant of that name, who joins as a
+    plain client on first use. Else the agent that the environment names. Else the person.
+    """
+    if hello.protocol != PROTOCOL:
+        raise Refused("protocol", f"This hub speaks protocol {PROTOCOL}: `synapse restart` after an upgrade.")
+    session.user = names.fit(hello.user or _login(session.uid), "person-1")
+    _place(hub, hello, session)
+    if hello.runner:
+        return
+    agents = hub.state.get(Agents)
+    below = _runner_above(hub, session.pid, ancestors)
+    inside = below or _agent_of(agents, hello.agent)
+    session.permissions = BELOW_A_RUNNER if inside else EVERYTHING
+    if inside:
+        agent = agents.get(inside)
+        assert agent is not None
+        if hello.as_name and hello.as_name not in (agent.name, agent.id, agent.label):
+            raise Refused("not_you", f"You are '{agent.name}': inside an agent --from names nobody else.")
+        session.key, session.workspace, session.folder = inside, agent.workspace, ""
+    elif hello.agent:
+        raise Refused("agent_gone", f"SYNAPSE_AGENT_ID is {hello.agent[:80]}, and that agent is not here any more.")
+    else:
+        _by_name(agents, hello, session)
+
+
+def _login(uid: int) -> str:
+    """The login name of a user id."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
+
+
+def _place(hub: Hub, hello: Hello, session: Session) -> None:
+    if hello.workspace:
+        session.workspace = names.check_name(hello.workspace)
+    elif hello.folder:
+        if not hello.folder.startswith("/") or len(hello.folder) > 4096:
+            raise BadRequest("bad_folder", "folder: an absolute path.")
+        workspaces = hub.state.get(Workspaces)
+        session.workspace = workspaces.of(hello.folder)
+        session.folder = "" if workspaces.known(hello.folder) else hello.folder
+
+
+def _runner_above(hub: Hub, pid: int, ancestors: Callable[[int], Iterable[int]]) -> str:
+    """The agent whose runner is an ancestor of the process."""
+    by_pid = {runner.pid: runner.runner_of for runner in hub.sessions.runners() if runner.pid}
+    if not by_pid or not pid:
+        return ""
+    return next((by_pid[above] for above in ancestors(pid) if above in by_pid), "")
+
+
+def _agent_of(agents: Agents, id: str) -> str:
+    if not id:
+        return ""
+    return next((agent.key for agent in agents if agent.id == id or agent.key == id), "")
+
+
+def _by_name(agents: Agents, hello: Hello, session: Session) -> None:
+    if hello.as_name:
+        name, workspace, kind = names.check_name(hello.as_name), session.workspace, "client"
+    else:
+        name, workspace, kind = session.user, "", "person"
+    there = agents.named(workspace, name)
+    if there is not None:
+        session.key = there.key
+    else:
+        session.wanted = Joined(key="", name=name, type=kind, id=name, chosen=True)
+
+
+def welcome(hub: Hub, session: Session, version: str) -> Welcome:
+    """What a newcomer is told."""
+    agent = hub.state.get(Agents).get(session.key)
+    name = agent.name if agent else session.wanted.name if session.wanted else ""
+    return Welcome(
+        protocol=PROTOCOL,
+        version=version,
+        pid=hub.place.pid,
+        port=hub.place.port,
+        head=hub.outbox.committed,
+        key=session.key,
+        name=name,
+        workspace=session.workspace,
+    )
