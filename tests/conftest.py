@@ -1,0 +1,142 @@
+"""Guards around every test: a blocked loop, and threads, child processes, sockets and files that it leaves behind, fail it.
+
+What a fixture of a wider scope than one test opens is its own; everything else must be gone when the test is over.
+"""
+
+import asyncio
+import gc
+import inspect
+import os
+import threading
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+LONGEST = 0.2  # seconds that one callback may hold a loop
+PATIENCE = 2.0  # seconds in which what is on its way out must be out
+_OPEN = Path("/proc/self/fd") if Path("/proc/self/fd").exists() else Path("/dev/fd")
+
+settings.register_profile(
+    "synapse", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile("synapse")
+
+_kept: dict[str, set[Any]] = {"threads": set(), "children": set(), "files": set()}
+_before: dict[str, set[Any]] = {}
+_blocked: list[str] = []
+
+
+def _threads() -> set[Any]:
+    return {thread for thread in threading.enumerate() if thread.is_alive()}
+
+
+def _children() -> set[Any]:
+    """Process numbers of our children; zombies count, for somebody should have waited for them."""
+    found: set[int] = set()
+    for task in Path("/proc/self/task").glob("*/children"):
+        try:
+            found.update(map(int, task.read_text().split()))
+        except OSError:
+            pass  # the thread has ended
+    return found
+
+
+def _files() -> set[Any]:
+    """Open descriptors with what they point to, as `12 socket:[4711]`."""
+    found = set()
+    for number in os.listdir(_OPEN):
+        try:
+            found.add(f"{number} {os.readlink(_OPEN / number)}")
+        except OSError:
+            pass  # the one that listed the folder
+    return found
+
+
+_LOOKS: dict[str, Callable[[], set[Any]]] = {"threads": _threads, "children": _children, "files": _files}
+
+
+def _left() -> list[str]:
+    """What is there that was not there before the test."""
+    found = []
+    for what, look in _LOOKS.items():
+        extra = look() - _before[what] - _kept[what]
+        if extra:
+            found.append(f"{what}: {', '.join(sorted(map(str, extra)))}")
+    return found
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    _before.update({what: look() for what, look in _LOOKS.items()})
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+    if fixturedef.scope == "function":
+        return (yield)
+    before = {what: look() for what, look in _LOOKS.items()}
+    result = yield
+    for what, look in _LOOKS.items():
+        _kept[what] |= look() - before[what]
+    return result
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    result = yield
+    if not _before:
+        return result
+    give_up = time.monotonic() + PATIENCE
+    left = _left()
+    if left:
+        gc.collect()  # what is only waiting for the collector is closed, and warns of itself
+        left = _left()
+    while left and time.monotonic() < give_up:
+        time.sleep(0.01)
+        left = _left()
+    if left:
+        pytest.fail("left behind: " + "; ".join(left), pytrace=False)
+    return result
+
+
+# -- a loop that refuses to be blocked
+
+
+def _waited_for_a_processor() -> float:
+    """Seconds that this thread was ready to run and another program ran instead: that is not our fault."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def _watched(run: Callable[[Any], None]) -> Callable[[Any], None]:
+    def watched(handle: Any) -> None:
+        began = time.perf_counter()
+        run(handle)
+        if time.perf_counter() - began > LONGEST:
+            _blocked.append(f"{time.perf_counter() - began:.2f} s in {handle!r}")
+
+    return watched
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    if not inspect.iscoroutinefunction(inspect.unwrap(pyfuncitem.obj)):
+        return (yield)
+    original = asyncio.Handle._run  # type: ignore[attr-defined]
+    began = _waited_for_a_processor()
+    _blocked.clear()
+    asyncio.Handle._run = _watched(original)  # type: ignore[attr-defined]
+    try:
+        result = yield
+    finally:
+        asyncio.Handle._run = original  # type: ignore[attr-defined]
+    if _blocked and _waited_for_a_processor() - began < LONGEST / 2:
+        pytest.fail("the loop was blocked: " + "; ".join(_blocked), pytrace=False)
+    return result
