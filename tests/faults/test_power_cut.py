@@ -45,7 +45,7 @@ def random_step(draw: random.Random) -> Step:
     return appending if draw.random() < 0.7 else draw.choice(steps)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_no_power_cut_loses_or_halves_what_was_acknowledged(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
