@@ -157,7 +157,12 @@ class Interpreter:
                 screen.show_main()
             self.settings.swap_screens()
         if not on and mode in (1048, 1049) and not (mode == 1049 and not was):
-            screen.restore_cursor()
+            self.restore_cursor()
+
+    def restore_cursor(self) -> None:
+        """DECRC; it also brings back whether places count from the margin."""
+        self.screen.restore_cursor()
+        self.settings.set(6, mo.DECOM in self.screen.mode)
 
     def keep_modes(self, parameters: str) -> None:
         """XTSAVE."""

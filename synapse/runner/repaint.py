@@ -34,7 +34,7 @@ def repaint(screen: Screen, settings: Settings, columns: int | None = None, rows
     out += _kitty(settings, settings.kitty)
     out += _contents(screen.rows[top : top + rows], columns)
     if screen.saved != Saved():
-        out += _saved(screen.saved, top), "\x1b7"
+        out += _saved(screen.saved, top), "\x1b7\x1b[?6l"
     out.append(_surroundings(settings))
     out.append(_cursor(screen, top, columns, exact))
     out += "\x1b[?25h" if settings.is_on(CURSOR_VISIBLE) else "", "\x1b[?2026l"
@@ -43,16 +43,17 @@ def repaint(screen: Screen, settings: Settings, columns: int | None = None, rows
 
 def restore(screen: Screen, settings: Settings) -> str:
     """What a terminal must be told when its viewer leaves: undoes what is on, ends below the picture."""
-    out = [settings.undone(), "\x1b[0m\x1b(B\x0f"]
-    if settings.region_touched:
-        out.append("\x1b7\x1b[r\x1b8")
+    out = []
     if settings.kitty:
         out.append(f"\x1b[<{len(settings.kitty)}u")
     if screen.alternate:
         out.append(_LEAVE_ALTERNATE)
         if settings.hidden_kitty:
             out.append(f"\x1b[<{len(settings.hidden_kitty)}u")
-    else:
+    out += settings.undone(), "\x1b[0m\x1b(B\x1b)B\x0f"
+    if settings.region_touched:
+        out.append("\x1b7\x1b[r\x1b8")
+    if not screen.alternate:
         used = [y for y, row in enumerate(screen.rows) if row.text()]
         out.append(f"\x1b[{used[-1] + 1 if used else 1};1H\r\n")
     return "".join(out)
@@ -83,7 +84,7 @@ def _kitty(settings: Settings, stack: list[int]) -> list[str]:
 
 def _saved(saved: Saved, top: int) -> str:
     place = f"\x1b[{max(0, saved.y - top) + 1};{saved.x + 1}H"
-    return place + _pen(saved.pen) + _charset(saved.drawing, saved.shift)
+    return ("\x1b[?6h" if saved.origin else "") + place + _pen(saved.pen) + _charset(saved.drawing, saved.shift)
 
 
 def _pen(style: Style) -> str:

@@ -93,7 +93,7 @@ def folded(row: Row) -> Line:
     """The row as history keeps it."""
     text = row.text()
     styles = row.styles
-    if styles[0] == PLAIN and styles.count(PLAIN) == len(styles):
+    if not text or (styles[0] == PLAIN and styles.count(PLAIN) == len(styles)):
         return text
     packed: list[int | str] = []
     left = len(text)

@@ -89,7 +89,7 @@ class Screen(Motion):
             chars[end] = " "
         chars[x:end] = text
         row.styles[x:end] = [self.pen] * (end - x)
-        cursor.x = end
+        cursor.x = end if end < columns or mo.DECAWM in self.mode else columns - 1
 
     def _put_wrapping(self, text: str) -> None:
         cursor, columns = self.cursor, self.columns
@@ -97,7 +97,6 @@ class Screen(Motion):
             cursor.x = min(cursor.x, columns - 1)
             room = columns - 1 - cursor.x
             self._put(text[:room] + text[-1])
-            cursor.x = columns - 1
             return
         start = 0
         while start < len(text):
@@ -119,9 +118,9 @@ class Screen(Motion):
                     self.wrap()
                 else:
                     self.cursor.x = self.columns - 2
-            self._put("  ")
             chars, x = self.rows[self.cursor.y].chars, self.cursor.x
-            chars[x - 2 : x] = char, ""
+            self._put("  ")
+            chars[x : x + 2] = char, ""
 
     def _combine(self, char: str) -> None:
         chars, x = self.rows[self.cursor.y].chars, self.cursor.x - 1

@@ -118,7 +118,7 @@ CSI: Final[dict[str, Action]] = {
     "?r": lambda i, p: i.bring_back_modes(p),
     "?s": lambda i, p: i.keep_modes(p),
     "s": lambda i, _: i.screen.save_cursor(),
-    "u": lambda i, _: i.screen.restore_cursor(),
+    "u": lambda i, _: i.restore_cursor(),
     "?u": lambda i, p: i.asked_kitty(p),
     ">u": lambda i, p: i.settings.push_kitty(numbers(p)[0]),
     "<u": lambda i, p: i.settings.pop_kitty(_count(p)),
@@ -143,7 +143,7 @@ def _next_line(interpreter: Interpreter, _: str) -> None:
 
 ESCAPES: Final[dict[str, Action]] = {
     "7": lambda i, _: i.screen.save_cursor(),
-    "8": lambda i, _: i.screen.restore_cursor(),
+    "8": lambda i, _: i.restore_cursor(),
     "D": lambda i, _: i.screen.index(),
     "E": _next_line,
     "H": lambda i, _: i.screen.set_tab_stop(),

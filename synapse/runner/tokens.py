@@ -51,13 +51,14 @@ _SIFT: Final = re.compile(
     rf"|(?!{_PLAIN_CSI})(?:"
     rf"\[(?P<ask>{_ASKING_CSI})"
     r"|\[\?(?P<modes>[0-9;]{0,512})[hl]"
-    rf"|\[(?!{_WELL_FORMED})(?P<odd>{_ANY_CSI}(?:[@-~\x18\x1a]|(?=[\x1b\x80-\U0010ffff])))"
+    rf"|\[(?!{_WELL_FORMED})(?P<odd>{_ANY_CSI}(?:[@-~\x18\x1a]|(?=[\x1b\x80-\U0010ffff])|\Z))"
     rf"|\](?P<osc>{_OSC_BODY})(?:\x07|\x1b\\)"
     rf"|[P_^X](?P<string>{_OTHER_BODY})\x1b\\"
     rf"|(?P<broken>\]{_OSC_BODY}[\x18\x1a]?|[P_^X]{_OTHER_BODY}[\x18\x1a]?|[ -/]{{5,}}[0-~]?|[ -/]*(?![ -/0-~]))"
     r"|(?P<cut>Z|%[ -~])"  # DECID asks; another character set than UTF-8 is not to be chosen
     r"))"
 )
+_CLEAN: Final = re.compile(rf"\x1b\[{_WELL_FORMED}")
 _TAIL: Final = re.compile(
     rf"\x1b(?:(?P<csi>\[{_ANY_CSI})|(?P<osc>\]{_OSC_BODY})|(?P<string>[P_^X]{_OTHER_BODY})|(?P<escape>[ -/]*))\Z"
 )
@@ -201,7 +202,7 @@ def _odd(token: str) -> Sifted:
         return Sifted("", "", "")
     controls = "".join(_CONTROLS.findall(token[2:])).replace("\x7f", "")
     clean = ESC + "[" + _CONTROLS.sub("", token[2:])
-    return Sieve._sift(controls + clean) if TOKEN.fullmatch(clean) else Sieve._sift(controls)
+    return Sieve._sift(controls + clean) if _CLEAN.fullmatch(clean) else Sieve._sift(controls)
 
 
 def colour_pairs(number: str, body: str) -> list[tuple[str, str]]:
