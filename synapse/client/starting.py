@@ -98,15 +98,16 @@ def launch(data: str, path: str) -> str:
         os.close(told)
         os.close(said)
     try:
-        line = _read_line(ready)
+        line = read_line(ready)
     finally:
         os.close(ready)
     process.returncode = 0 if process.poll() is None else process.returncode  # it lives on: nobody waits for it
     return _started(data, path, line)
 
 
-def _read_line(ready: int) -> bytes:
-    line, end = b"", time.monotonic() + PATIENCE
+def read_line(ready: int, seconds: float = PATIENCE) -> bytes:
+    """The first line that somebody writes into a pipe; what there is of it when the time is over."""
+    line, end = b"", time.monotonic() + seconds
     while b"\n" not in line:
         if not select.select([ready], [], [], max(0.0, end - time.monotonic()))[0]:
             break

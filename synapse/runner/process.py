@@ -123,6 +123,14 @@ class Child:
         """Whether the kernel echoes what is typed (a password prompt switches it off)."""
         return bool(self._local_modes() & termios.ECHO)
 
+    @property
+    def foreground(self) -> int:
+        """The process group in the terminal's foreground: the child's own, or that of a job it runs."""
+        try:
+            return os.tcgetpgrp(self.fd)
+        except OSError:
+            return 0
+
     # Signals.
 
     def interrupt(self) -> None:

@@ -1,0 +1,335 @@
+"""One agent: its child, terminal, viewers, status, delivery and line to the hub, wired together."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from synapse import paths
+from synapse.runner import profile as profiles
+from synapse.runner.delivery import Delivery, Turn
+from synapse.runner.draft import Draft
+from synapse.runner.flow import Flow
+from synapse.runner.keys import Token
+from synapse.runner.letters import Letters, Message
+from synapse.runner.link import Link
+from synapse.runner.process import Child, ExitStatus
+from synapse.runner.profile import Profile
+from synapse.runner.queries import DEFAULTS, parse_probe
+from synapse.runner.replies import from_screen
+from synapse.runner.status import DONE, PROCESSING, READY, STOPPED, WAITING, StatusMachine
+from synapse.runner.terminal import Terminal
+from synapse.runner.viewer import Viewer
+from synapse.runner.viewers import Viewers
+from synapse.runner.who import start_of
+
+logger = logging.getLogger(__name__)
+
+OWNER_WITHIN = 2.0  # seconds that the child's first output waits for the terminal it was started from
+GRACE = 30.0  # seconds between the request to stop and SIGTERM
+TERM_GRACE = 5.0  # seconds between SIGTERM and SIGKILL
+PREVIEW = 80  # characters of a task shown in a list
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a runner is told at its start."""
+
+    words: tuple[str, ...]  # a profile with arguments, or a command line
+    cwd: str
+    folder: str = ""
+    workspace: str = ""
+    name: str = ""
+    role: str = ""
+    skill_set: str = ""
+    port: int = 0
+    columns: int = 120
+    rows: int = 40
+    owned: bool = False
+    keep: bool = False
+    probe: str = ""  # the answers of the person's terminal, in Latin-1
+    cursor: tuple[int, ...] = ()
+    socket: str = ""
+
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> "Spec":
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
+
+
+class Agent:
+    """Runs until its child has ended; makes one with `run`."""
+
+    def __init__(self, spec: Spec, profile: Profile, argv: list[str], data: str) -> None:
+        self._spec = spec
+        self._profile = profile
+        self._argv = argv
+        self._data = data
+        self._loop = asyncio.get_running_loop()
+        self._link = Link(self._joining(), data=data, socket=spec.socket)
+        self._draft = Draft()
+        self._last_key = 0.0
+        self._turn: Turn | None = None
+        self._asked = False
+        self._ended: asyncio.Future[ExitStatus] = self._loop.create_future()
+        self._ending: asyncio.Task[Any] | None = None
+        self._reason = "exited"
+        self._owner_joined = asyncio.Event()
+
+    def _joining(self) -> dict[str, Any]:
+        spec, pid = self._spec, os.getpid()
+        joining: dict[str, Any] = {
+            "profile": self._profile.name if self._profile.command else _profile_name(self._argv[0]),
+            "name": spec.name,
+            "role": spec.role,
+            "skill_set": spec.skill_set,
+            "workspace": spec.workspace,
+            "folder": "" if spec.workspace else spec.folder,
+            "cwd": spec.cwd,
+            "pid": pid,
+            "pid_start": start_of(pid),
+            "ports": self._profile.ports,
+            "port": spec.port,
+        }
+        return joining
+
+    # -- life
+
+    async def run(self, ready: Callable[[dict[str, Any]], None]) -> ExitStatus:
+        """Join, start the child, tell `ready`, and see it through to its end."""
+        agent = await self._link.open()
+        try:
+            await self._begin(agent)
+        except BaseException:
+            self._link.change("agents.leave", reason="not_started", text="The program could not be started.")
+            await self._link.flush(2.0)
+            await self._link.close()
+            raise
+        ready({**agent, "socket": str(self._path), "pid": os.getpid(), "child_pid": self._child.pid})
+        if self._spec.owned:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._owner_joined.wait(), OWNER_WITHIN)
+        self._child.start(self._loop, self._output, self._ended.set_result, self._viewers.child_stopped)
+        status = await self._ended
+        await self._finish(status)
+        return status
+
+    async def _begin(self, agent: dict[str, Any]) -> None:
+        spec = self._spec
+        facts = parse_probe(spec.probe.encode("latin-1")) if spec.probe else DEFAULTS
+        self._path = Path(paths.run_folder(self._data)) / f"{os.urandom(4).hex()}.sock"
+        self._child = Child.spawn(
+            self._argv, cwd=spec.cwd, env=self._environment(agent), columns=spec.columns, rows=spec.rows
+        )
+        terminal = self._terminal = Terminal(spec.columns, spec.rows, facts=facts)
+        viewers = self._viewers = Viewers(self._loop, self._child, terminal, self._path)
+        self._flow = Flow(self._loop, self._child, terminal, viewers)
+        self._status = StatusMachine(self._loop, self._profile, self._child, terminal)
+        self._delivery = Delivery(
+            link=self._link, child=self._child, terminal=terminal, viewers=viewers, status=self._status,
+            profile=self._profile, letters=Letters(self._profile, self._data),
+            draft_empty=lambda: self._draft.empty, last_key=lambda: self._last_key,
+        )  # fmt: skip
+        self._connect()
+        if len(spec.cursor) == 2:
+            viewers.begin_at(*spec.cursor)
+        await viewers.open()
+        self._link.change(
+            "agents.started", child_pid=self._child.pid, child_start=start_of(self._child.pid), socket=str(self._path)
+        )
+        self._report()
+
+    def _connect(self) -> None:
+        self._flow.on_settled = self._settled
+        self._status.on_change = self._changed
+        self._delivery.on_turn = self._began
+        self._delivery.on_submitted = self._submitted
+        self._link.on_deliver = lambda params: self._delivery.offer(Message.of(params))
+        self._link.on_command = self._command
+        self._link.on_joined = lambda agent: self._delivery.forget()
+        self._link.on_back = self._back
+        self._viewers.on_input = self._typed
+        self._viewers.on_change = self._owner_joined.set
+        self._viewers.on_owner_gone = self._owner_gone
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._end, "stopped", TERM_GRACE)
+
+    def _environment(self, agent: dict[str, Any]) -> dict[str, str]:
+        """The child's environment: what its starter had, and who it is."""
+        env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        env.setdefault("TERM", "xterm-256color")
+        port = self._link.port
+        env.update(
+            SYNAPSE_AGENT_ID=agent["id"],
+            SYNAPSE_AGENT_NAME=agent["name"],
+            SYNAPSE_WORKSPACE=agent["workspace"],
+            SYNAPSE_URL=f"http://127.0.0.1:{port}",
+            SYNAPSE_PORT=str(port),
+            SYNAPSE_SOCKET=self._spec.socket,
+            SYNAPSE_DATA=self._data,
+        )
+        env.setdefault("SYNAPSE_COMMAND", profiles.own_command())
+        return env
+
+    async def _finish(self, status: ExitStatus) -> None:
+        self._flow.catch_up()
+        self._status.stopped()
+        self._delivery.close()
+        await self._viewers.finish(status)
+        self._keep_screen()
+        text = f"It ended with exit status {status.shell}." if self._reason == "exited" else f"It was {self._reason}."
+        self._link.change("agents.leave", reason=self._reason, text=text)
+        await self._link.flush(3.0)
+        await self._link.close()
+        self._child.close()
+
+    def _keep_screen(self) -> None:
+        """What was on its terminal, for `synapse logs` afterwards."""
+        path = log_path(self._data, self._link.agent["key"], ".txt")
+        try:
+            path.write_text("\n".join([*self._terminal.history(), *self._terminal.lines()]).rstrip() + "\n")
+            path.chmod(0o600)
+        except OSError as error:
+            logger.warning("its last screen cannot be kept: %s", error)
+
+    # -- what happens
+
+    def _output(self, data: bytes) -> None:
+        self._flow.feed(data)
+        for told in self._terminal.signals():
+            self._status.signal(told)
+        self._status.output()
+
+    def _settled(self) -> None:
+        for told in self._terminal.signals():
+            self._status.signal(told)
+        self._delivery.settled()
+
+    def _typed(self, viewer: Viewer, tokens: list[Token]) -> None:
+        written = not self._draft.empty
+        self._draft.observe(tokens)
+        if any(token.kind in ("key", "text", "paste") for token in tokens):
+            self._last_key = self._loop.time()
+        if written and self._draft.empty:
+            if not self._profile.patterns and self._status.idle:
+                self._status.submitted()
+            self._delivery.poke()
+
+    def _changed(self, before: str) -> None:
+        status = self._status.status
+        logger.info("%s -> %s (%s)", before, status, self._status.source)
+        if status in (READY, DONE) and before in (PROCESSING, WAITING):
+            self._answered()
+        elif status == WAITING:
+            self._ask()
+        elif before == WAITING and self._turn is not None and self._asked:
+            self._asked = False
+            self._link.change("tasks.resume", task=self._turn.message.task)
+        self._report()
+        if self._status.idle:
+            self._delivery.poke()
+
+    def _began(self, turn: Turn) -> None:
+        self._turn = turn
+        self._asked = False
+
+    def _submitted(self, turn: Turn, seen: bool) -> None:
+        """The message was submitted (or nobody can say so); the program may have answered meanwhile."""
+        turn.delivered = True
+        if not seen:
+            self._turn = None
+        elif self._status.idle:
+            self._answered()
+        elif self._status.status == WAITING:
+            self._ask()
+
+    def _ask(self) -> None:
+        question, turn = self._status.question, self._turn
+        if question is not None and turn is not None and turn.delivered and turn.message.task:
+            self._asked = True
+            self._link.change("tasks.ask", task=turn.message.task, question=question.text, choices=question.choices)
+
+    def _answered(self) -> None:
+        """The program is ready again: what it said is the answer, if it has not given one by `synapse reply`."""
+        turn = self._turn
+        if turn is None or not turn.delivered:
+            return  # it is not said yet that it was submitted: that comes first
+        self._turn = None
+        if not turn.message.task:
+            return
+        text = from_screen(self._profile, self._terminal.text_since(turn.mark), turn.typed, turn.prompt)
+        self._link.change("tasks.complete", task=turn.message.task, text=text, source="screen" if text else "none")
+
+    def _report(self) -> None:
+        status, question, turn = self._status, self._status.question, self._turn
+        live: dict[str, Any] = {
+            "status": status.status,
+            "source": status.source,
+            "since": _wall(self._loop, status.since),
+        }
+        if turn is not None:
+            live["preview"] = turn.message.text[:PREVIEW]
+        if question is not None:
+            live["question"], live["choices"] = question.text, list(question.choices)
+        if self._delivery.waiting:
+            live["holding"] = str(self._delivery.waiting)
+        self._link.report(**live)
+
+    def _back(self) -> None:
+        """The hub is back: what it had handed over is handed over again."""
+        self._delivery.forget()
+        self._loop.create_task(self._viewers.ensure())
+
+    # -- what is asked of it
+
+    def _command(self, command: str) -> None:
+        if command == "interrupt":
+            self._loop.create_task(self._delivery.interrupt())
+        elif command == "stop":
+            self._stop_kindly()
+        elif command == "kill":
+            self._end("killed", 1.0)
+
+    def _stop_kindly(self) -> None:
+        """Ask it in its own way; SIGTERM half a minute later, SIGKILL after that."""
+        self._reason = "stopped"
+        if self._profile.stop_text and self._status.idle and self._draft.empty:
+            self._child.write(self._profile.stop_text.encode() + self._profile.enter.encode())
+            self._loop.call_later(GRACE, self._end, "stopped", TERM_GRACE)
+        else:
+            self._end("stopped", GRACE)
+
+    def _end(self, reason: str, grace: float) -> None:
+        if self._ending is None and self._status.status != STOPPED:
+            self._reason = reason
+            self._ending = self._loop.create_task(self._child.terminate(grace))
+
+    def _owner_gone(self) -> None:
+        """The terminal of `synapse run` was closed."""
+        if not self._spec.keep:
+            self._child.hangup()
+            self._end("its terminal was closed", 2.0)
+
+
+def _profile_name(program: str) -> str:
+    from synapse import names
+
+    return names.fit(os.path.basename(program), profiles.GENERIC)
+
+
+def _wall(loop: asyncio.AbstractEventLoop, moment: float) -> float:
+    """A time of the loop as seconds since 1970."""
+    import time
+
+    return time.time() - (loop.time() - moment)
+
+
+def log_path(data: str, key: str, ending: str) -> Path:
+    """Where an agent's log, or its last screen, lies."""
+    folder = os.path.join(data, "logs")
+    paths.make_private(folder)
+    return Path(folder) / f"{key}{ending}"

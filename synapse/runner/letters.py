@@ -1,0 +1,81 @@
+"""What is typed for a message: its header line, and a pointer to a private file where the text is too long to type."""
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from synapse import paths
+from synapse.runner.keys import sanitize
+from synapse.runner.profile import Profile
+
+ALWAYS_BY_FILE = 102_400  # bytes
+LONGEST_LINE = 1000  # bytes that a line reader surely takes: macOS cuts at 1,024, Linux at 4,095
+KEPT = 3600.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the hub has handed over to be typed."""
+
+    id: str
+    role: str
+    text: str
+    task: str = ""
+    sender: str = ""
+    sender_id: str = ""
+    reply_expected: bool = False
+    urgent: bool = False
+    priority: int = 3
+
+    @classmethod
+    def of(cls, params: dict[str, Any]) -> "Message":
+        return cls(**{name: params[name] for name in cls.__slots__ if name in params})
+
+
+def header(message: Message) -> str:
+    """`A2A: [From: NAME (ID)] [REPLY EXPECTED] `; without a name the id, without a sender just `A2A: `."""
+    who = f"{message.sender} ({message.sender_id})" if message.sender else message.sender_id
+    from_ = f"[From: {who}] " if who else ""
+    return f"A2A: {from_}{'[REPLY EXPECTED] ' if message.reply_expected else ''}"
+
+
+class Letters:
+    """Writes out what is to be typed; keeps long texts in a folder of this user's, for an hour."""
+
+    def __init__(self, profile: Profile, data: str) -> None:
+        self._profile = profile
+        self._folder = os.path.join(data, "letters")
+        threshold = os.environ.get("SYNAPSE_LONG_MESSAGE_THRESHOLD", "")
+        self._longest = int(threshold) if threshold.isdigit() else profile.longest
+
+    def typed(self, message: Message, *, bracketed: bool, canonical: bool) -> str:
+        """The text for the terminal: sanitized, of a length and a shape that the program takes."""
+        text = sanitize(message.text).strip("\n")
+        head = header(message) if self._profile.header else ""
+        if self._fits(text, bracketed, canonical):
+            return head + text
+        return f"{head}The message is long: read it in {self._put(message.id, text)}"
+
+    def _fits(self, text: str, bracketed: bool, canonical: bool) -> bool:
+        if len(text) > self._longest or len(text) > ALWAYS_BY_FILE:
+            return False
+        if canonical and any(len(line.encode()) > LONGEST_LINE for line in text.split("\n")):
+            return False
+        return bracketed or "\n" not in text or self._profile.multiline == "type"
+
+    def _put(self, id: str, text: str) -> str:
+        paths.make_private(self._folder)
+        self._clear_old()
+        path = os.path.join(self._folder, f"{id}.txt")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+        return path
+
+    def _clear_old(self) -> None:
+        ttl = os.environ.get("SYNAPSE_LONG_MESSAGE_TTL", "")
+        before = time.time() - (float(ttl) if ttl.isdigit() else KEPT)
+        for entry in os.scandir(self._folder):
+            if entry.stat().st_mtime < before:
+                os.unlink(entry.path)

@@ -1,0 +1,64 @@
+"""The runner's process: told what to run on standard input, says on a descriptor that it does."""
+
+import asyncio
+import contextlib
+import logging
+import logging.handlers
+import os
+import sys
+from typing import Any
+
+from synapse import paths
+from synapse.client.lines import dumps, loads
+from synapse.errors import SynapseError
+from synapse.runner import platform
+from synapse.runner.agent import Agent, Spec, log_path
+from synapse.runner.profile import resolve
+from synapse.runner.spawn import become_session_leader
+
+LOG_BYTES, LOG_FILES = 1 << 20, 2
+
+
+def main(ready_fd: int) -> int:
+    """Run one agent to its end; the exit status is the child's."""
+    told = loads(sys.stdin.buffer.read())
+    assert isinstance(told, dict)
+    become_session_leader()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    try:
+        with asyncio.Runner(loop_factory=platform.new_event_loop) as runner:
+            return runner.run(_run(told, ready_fd))
+    except SynapseError as error:
+        say(ready_fd, {"code": error.code, "message": error.sentence, "status": error.status, **error.details})
+        return 1
+
+
+async def _run(told: dict[str, Any], ready_fd: int) -> int:
+    spec = Spec.of(told)
+    profile, argv = resolve(spec.words)
+    data = paths.data_folder()
+    agent = Agent(spec, profile, argv, data)
+
+    def ready(known: dict[str, Any]) -> None:
+        _log_to(str(log_path(data, known["key"], ".log")))
+        say(ready_fd, known)
+
+    status = await agent.run(ready)
+    return status.shell
+
+
+def say(ready_fd: int, what: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):
+        os.write(ready_fd, dumps(what))
+        os.close(ready_fd)
+
+
+def _log_to(file: str) -> None:
+    handler = logging.handlers.RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level="INFO", handlers=[handler], force=True)
+    os.chmod(file, 0o600)
+    with open(file, "ab") as opened:
+        for stream in (1, 2):  # a traceback belongs into the log
+            os.dup2(opened.fileno(), stream)
