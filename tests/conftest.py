@@ -129,14 +129,15 @@ def _watched(run: Callable[[Any], None]) -> Callable[[Any], None]:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
     if not inspect.iscoroutinefunction(inspect.unwrap(pyfuncitem.obj)):
         return (yield)
-    original = asyncio.Handle._run  # type: ignore[attr-defined]
+    handle: Any = asyncio.Handle
+    original = handle._run
     began = _waited_for_a_processor()
     _blocked.clear()
-    asyncio.Handle._run = _watched(original)  # type: ignore[attr-defined]
+    handle._run = _watched(original)
     try:
         result = yield
     finally:
-        asyncio.Handle._run = original  # type: ignore[attr-defined]
+        handle._run = original
     if _blocked and _waited_for_a_processor() - began < LONGEST / 2:
         pytest.fail("the loop was blocked: " + "; ".join(_blocked), pytrace=False)
     return result

@@ -1,6 +1,7 @@
 """Agents: who has joined, under which name, id and port; and how a target is found."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -8,7 +9,8 @@ from msgspec import Struct
 from synapse import names
 from synapse.errors import BadRequest, NotFound, Refused
 from synapse.event import Event
-from synapse.hub.facts import Joined, Left, Renamed
+from synapse.hub.facts import Joined, Left, Renamed, Started
+from synapse.hub.sessions import Session
 
 SPARE_PORTS = (8150, 8199)
 PERSON, CLIENT = "person", "client"
@@ -32,6 +34,7 @@ class Agent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid_start: str = ""
     child_pid: int = 0
     child_start: str = ""
+    socket: str = ""
 
     @property
     def box(self) -> str:
@@ -48,9 +51,18 @@ class Agent(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return f"{self.workspace}/{self.name}" if self.workspace else self.name
 
 
+class Gone(NamedTuple):
+    """What is kept of a stay that is over."""
+
+    name: str
+    workspace: str
+    id: str
+    type: str
+
+
 class _Dump(Struct, array_like=True):
     present: list[Agent]
-    gone: dict[str, tuple[str, str, str]]
+    gone: dict[str, Gone]
     boxes: dict[str, str]
 
 
@@ -58,8 +70,8 @@ class Agents:
     """Who is here, and whose boxes there are."""
 
     name = "agents"
-    version = 1
-    kinds = frozenset({Joined.kind, Renamed.kind, Left.kind})
+    version = 2
+    kinds = frozenset({Joined.kind, Started.kind, Renamed.kind, Left.kind})
 
     def __init__(self) -> None:
         self.reset()
@@ -69,7 +81,7 @@ class Agents:
         self._by_name: dict[str, str] = {}  # workspace/name -> key
         self._by_box: dict[str, str] = {}  # box -> key of who is here
         self._ports: dict[int, str] = {}
-        self.gone: dict[str, tuple[str, str, str]] = {}  # key -> name, workspace, id
+        self.gone: dict[str, Gone] = {}  # by key
         self.boxes: dict[str, str] = {}  # every box of a chosen name that there ever was -> the type of its owner
 
     def apply(self, event: Event) -> None:
@@ -77,14 +89,21 @@ class Agents:
         if isinstance(body, Joined):
             fields = {name: getattr(body, name) for name in Joined.__struct_fields__}
             self._put(Agent(workspace=event.workspace, since=event.at, **fields))
+        elif isinstance(body, Started):
+            agent = self._present.get(body.key)
+            if agent is not None:
+                self._present[agent.key] = msgspec.structs.replace(
+                    agent, child_pid=body.child_pid, child_start=body.child_start, socket=body.socket
+                )
         elif isinstance(body, Renamed):
             agent = self._take(body.key)
             if agent is not None:
+                self.boxes.pop(body.old_box, None)  # its mail has moved: the old name means nobody
                 self._put(msgspec.structs.replace(agent, name=body.name, chosen=body.chosen))
         elif isinstance(body, Left):
             agent = self._take(body.key)
             if agent is not None:
-                self.gone[agent.key] = (agent.name, agent.workspace, agent.id)
+                self.gone[agent.key] = Gone(agent.name, agent.workspace, agent.id, agent.type)
 
     def _put(self, agent: Agent) -> None:
         self._present[agent.key] = agent
@@ -131,13 +150,31 @@ class Agents:
         """Who is here and owns the box."""
         return self._present.get(self._by_box.get(box, ""))
 
+    def box_of(self, session: Session) -> str:
+        """Where the mail for whoever asks lies, also before the first change that makes it a participant."""
+        agent = self._present.get(session.key)
+        if agent is not None:
+            return agent.box
+        wanted = session.wanted
+        if wanted is not None:
+            return f"{'' if wanted.type == PERSON else session.workspace}/{wanted.name}"
+        return session.key
+
+    def past(self, target: str, workspace: str) -> list[str]:
+        """The boxes of automatic names that left, by key, id or name: what `find` finds no more."""
+        return [
+            key
+            for key, gone in self.gone.items()
+            if target in (key, gone.id) or (target == gone.name and workspace == gone.workspace)
+        ]
+
     def label(self, key_or_box: str) -> str:
         """A name to show for a key or a box, also of those who left."""
         agent = self._present.get(key_or_box) or self.at_box(key_or_box)
         if agent is not None:
             return agent.name
         if key_or_box in self.gone:
-            return self.gone[key_or_box][0]
+            return self.gone[key_or_box].name
         return key_or_box.rpartition("/")[2]
 
     def free_port(self, first: int, last: int, wanted: int = 0) -> int:
@@ -175,8 +212,8 @@ class Agents:
             raise BadRequest("no_target", "Say who: a name, an id, or a profile. `synapse list` shows them.")
         if target == "me" and person:
             return f"/{person}", self.named("", person)  # a person has a box, here or not
-        place, _, name = target.rpartition("/")
-        name, place = name.lower(), place or workspace
+        place, _, name = target.lower().rpartition("/")
+        place = place or workspace
         agent = self.named(place, name) or (self.named("", name) if "/" not in target else None)
         if agent is None:
             agent = self._present.get(target) or self._one(name, place)

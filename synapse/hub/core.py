@@ -1,6 +1,8 @@
 """The core put together: projections, verbs, and what follows a commit."""
 
+import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 
 from synapse import __version__
 from synapse.clock import Clock
@@ -10,7 +12,7 @@ from synapse.hub.agents import Agents
 from synapse.hub.delivery import Deliveries
 from synapse.hub.facts import CORE, HubStarted, HubStopped
 from synapse.hub.limits import Limits
-from synapse.hub.loop import Call, Hub
+from synapse.hub.loop import STOPPING, Call, Hub
 from synapse.hub.mailbox import Mailbox
 from synapse.hub.presence import Presences
 from synapse.hub.recovery import Level, Recovery
@@ -33,6 +35,9 @@ VERBS: tuple[Verb, ...] = (
     *work.VERBS,
     *subscriptions.VERBS,
 )
+
+
+LAST_WORDS = 5.0  # seconds that a stop waits for the disk
 
 
 class MarkRequest(Change, kw_only=True):
@@ -67,6 +72,7 @@ class Core:
         processes: Processes,
         *,
         limits: Limits | None = None,
+        retry: float = 1.0,
         projections: Iterable[Projection] = (),
         verbs: Iterable[Verb] = (),
         facts: Iterable[type[Fact]] = (),
@@ -75,7 +81,7 @@ class Core:
         self.verbs = Verbs(*VERBS, *verbs)
         self.hub = Hub(log, state, Kinds(*CORE, *facts), clock, limits=limits, admit=joining.admit)
         self.hub.subscriptions = Subscriptions(self.hub)
-        self.recovery = Recovery(self.hub)
+        self.recovery = Recovery(self.hub, retry=retry, folded=self._folded, whole=self._whole)
         self.deliveries = Deliveries(self.hub)
         self.presences = Presences(self.hub)
         self.sweeper = Sweeper(self.hub, processes)
@@ -83,13 +89,30 @@ class Core:
 
     async def open(self, pid: int = 0) -> Level:
         """Get level with the log, take the lease, and answer from now on."""
+        self._pid = pid
         level = await self.recovery.load()
         self.hub.resume()
-        mark = self.hub.decide(self._session, started, MarkRequest(pid=pid))
-        self.hub.epoch = mark.position
+        self._lease()
         await self.hub.flushed()
         self.sweeper.soon()
         return level
+
+    def _lease(self) -> None:
+        self.hub.epoch = self.hub.head + 1
+        self.hub.decide(self._session, started, MarkRequest(pid=self._pid))
+
+    def _folded(self) -> None:
+        """After a new fold nothing may remember what was not stored."""
+        joining.forget_admissions(self.hub)
+        for runner in self.hub.sessions.runners():
+            runner.offered = set()
+
+    def _whole(self) -> None:
+        """The storage takes writes again: the lease may have been lost, and what is owed is looked at anew."""
+        if self.hub.epoch > self.hub.head:
+            self._lease()
+        self.deliveries.look_everywhere()
+        self.sweeper.soon()
 
     def arrived(self, session: Session) -> None:
         """A connection has said who it is."""
@@ -101,7 +124,9 @@ class Core:
         """A connection has ended: its waits and its subscription go with it; a runner's process is looked at."""
         hub = self.hub
         runner = session.runner_of
-        hub.sessions.remove(session, hub.clock.monotonic())
+        now = hub.clock.monotonic()
+        hub.sessions.remove(session, now)
+        hub.waited.update(dict.fromkeys(hub.waits.drop(session) & hub.waited.keys(), now))
         hub.subscriptions.remove(session)
         if session.key:
             hub.presence(session.key)
@@ -112,12 +137,15 @@ class Core:
         """Write the end, the snapshots and everything that is queued; answer what can be answered."""
         self.sweeper.close()
         hub = self.hub
+        hub.turn_away(STOPPING)
         if not hub.suspended and not hub.read_only:
+            hub.waits.close()
             hub.decide(self._session, stopped, MarkRequest())
             self.recovery.snapshot()
-            await hub.flushed()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(hub.flushed(), LAST_WORDS)
         hub.suspended = True
         self.recovery.close()
-        hub.waits.close()
+        hub.outbox.settle(lambda position: False, hub.outbox.committed, STOPPING)
         hub.readers.shutdown(wait=True, cancel_futures=True)
         hub.writer.close()

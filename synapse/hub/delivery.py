@@ -8,14 +8,13 @@ from msgspec import Struct, json
 
 from synapse.hub.agents import Agents
 from synapse.hub.loop import Hub
-from synapse.hub.mailbox import QUEUED, TYPING, Mailbox, Message
+from synapse.hub.mailbox import QUEUED, URGENT, Mailbox, Message
 from synapse.hub.reading import Stored, stored_message
 from synapse.hub.sessions import Session
 from synapse.hub.tasks import Tasks
 from synapse.log.base import Log
 
 logger = logging.getLogger(__name__)
-URGENT = 5
 
 
 class Deliver(Struct, kw_only=True, omit_defaults=True):
@@ -71,7 +70,7 @@ class Deliveries:
         head = mailbox.head(box, runner.offered)
         if head is None:
             return
-        busy = tasks.current(key) is not None or any(m.state == TYPING for m in mailbox.of(box))
+        busy = tasks.current(key) is not None or mailbox.typing(box) is not None
         if (busy or runner.offered) and (head.priority < URGENT or self._urgent_offered(mailbox, box, runner)):
             return
         runner.offered.add(head.id)
@@ -102,7 +101,7 @@ class Deliveries:
         def start(position: int, what: object) -> None:
             self._hub.loop.run_in_executor(self._hub.readers, fetch, self._hub.log).add_done_callback(fetched)
 
-        self._hub.outbox.tell(position, start, None)
+        self._hub.outbox.tell(self._hub.head, start, None)
 
 
 def _frame(stored: Stored) -> Deliver:

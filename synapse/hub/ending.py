@@ -2,9 +2,10 @@
 
 from synapse import ids
 from synapse.hub.agents import Agents
-from synapse.hub.facts import Canceled, Completed, Failed, Rejected, Sent
+from synapse.hub.facts import Canceled, Completed, Failed, OutcomeUnknown, Rejected, Sent
 from synapse.hub.loop import Call
-from synapse.hub.tasks import Task
+from synapse.hub.mailbox import Message
+from synapse.hub.tasks import Task, Tasks
 
 End = type[Completed] | type[Failed] | type[Canceled] | type[Rejected]
 
@@ -16,10 +17,20 @@ def end_task(
     more = {"reason": reason} if reason else {}
     fact = end(task=task.id, box=task.box, requester=task.requester, text=text, blob=blob, source=source, **more)
     call.emit(fact, task.id)
-    if task.mode == "notify" and task.requester != call.by:
+    if task.mode == "notify" and task.requester != call.state(Agents).box_of(call.session):
         role = "answer" if end is Completed else "notification"
         told = text if end is Completed else f"{end.kind.rpartition('.')[2]} ({reason}): {text}"
         answer_requester(call, task.requester, told, task.id, blob=blob, role=role, author=task.box)
+
+
+def lose_track(call: Call, message: Message, why: str, reason: str, text: str) -> None:
+    """Nobody can say whether the message was submitted: it is not typed again, and its sender is told."""
+    call.emit(OutcomeUnknown(id=message.id, box=message.box, sender=message.sender, reason=why), message.id)
+    task = call.state(Tasks).live.get(message.task)
+    if task is not None:
+        end_task(call, task, Failed, text=text, reason=reason, source="hub")
+    elif message.role == "note":
+        answer_requester(call, message.sender, f"Outcome unknown: {why}.", message.id, role="notification")
 
 
 def answer_requester(
@@ -35,7 +46,7 @@ def answer_requester(
         Sent(
             id=id,
             to=(to,),
-            sender=author or call.by,
+            sender=author or agents.box_of(call.session),
             role=role,
             text=text,
             blob=blob,

@@ -48,8 +48,20 @@ class Joined(Fact, frozen=True):
     cwd: str = ""
     pid: int = 0
     pid_start: str = ""
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        return (self.key,)
+
+
+class Started(Fact, frozen=True):
+    """An agent's program runs: its process, and the socket by which its terminal is attached."""
+
+    kind: ClassVar[str] = "agents.started"
+    key: str
     child_pid: int = 0
     child_start: str = ""
+    socket: str = ""
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -270,6 +282,7 @@ CORE: tuple[type[Fact], ...] = (
     HubStopped,
     WorkspaceNamed,
     Joined,
+    Started,
     Renamed,
     Left,
     Sent,

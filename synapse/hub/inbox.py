@@ -12,11 +12,13 @@ from synapse.hub.facts import (
     Working,
 )
 from synapse.hub.loop import Call
-from synapse.hub.mailbox import Mailbox, Message
+from synapse.hub.mailbox import QUEUED, READ, Mailbox, Message
 from synapse.hub.reading import Stored, box_names, stored_message
 from synapse.hub.tasks import Tasks
 from synapse.log.base import Log, Record
 from synapse.verb import Change, Reply, Request, Verb, Wait, change, query, wait
+
+AT_ONCE = 100  # messages that a wait answers with; the rest comes with the next one
 
 
 class MessageRequest(Change, kw_only=True):
@@ -71,13 +73,12 @@ class InboxReply(Reply, kw_only=True):
 def inbox(call: Call, request: InboxRequest) -> Callable[[Log], InboxReply]:
     """What lies in your box, what of yours waits in others', or what could not be delivered."""
     agents, mailbox = call.state(Agents), call.state(Mailbox)
-    me = agents.get(call.by)
-    box = me.box if me else call.by
+    box = agents.box_of(call.session)
     chosen: list[tuple[str, str, str, int, str, str]] = []
     if request.which == "inbox":
         chosen = [(m.id, m.box, m.sender, m.position, m.state, "") for m in mailbox.of(box)]
     elif request.which == "sent":
-        chosen = [(m.id, m.box, m.sender, m.position, m.state, "") for m in mailbox if m.sender == box]
+        chosen = [(m.id, m.box, m.sender, m.position, m.state, "") for m in mailbox.sent_by(box)]
     elif request.which == "dead":
         dead = [d for d in mailbox.dead if box in (d.sender, d.box)]
         chosen = [(d.id, d.box, d.sender, d.position, "dead", d.reason) for d in dead]
@@ -117,9 +118,9 @@ def _entry(stored: Stored, to: str, sender: str, state: str, reason: str = "") -
 
 @change("messages.read")
 def mark_read(call: Call, request: MessageRequest) -> MessageReply:
-    """Say that you have read a message; a task is then in your hands."""
-    me, message = mine(call, request.id)
-    if message.state == "queued":
+    """Say that you have read a message; a task is then in your hands. A terminal that was to get it does not any more."""
+    me, message = mine(call, request.id, QUEUED, READ)
+    if message.state == QUEUED:
         call.emit(Read(id=message.id, box=me.box, sender=message.sender), message.id)
         task = call.state(Tasks).live.get(message.task)
         if task is not None and not me.wrapped:
@@ -130,7 +131,7 @@ def mark_read(call: Call, request: MessageRequest) -> MessageReply:
 @change("messages.ack")
 def acknowledge(call: Call, request: MessageRequest) -> MessageReply:
     """Say that you are done with a message: it leaves your inbox."""
-    me, message = mine(call, request.id, "queued", "read")
+    me, message = mine(call, request.id, QUEUED, READ)
     task = call.state(Tasks).live.get(message.task)
     if task is not None:
         raise Refused("unanswered", f"Task {task.id} wants an answer: `synapse reply --to {task.id} ...` (or --fail).")
@@ -150,14 +151,14 @@ class NextReply(Reply, kw_only=True):
 
 
 def _my_box(call: Call) -> str:
-    me = call.state(Agents).get(call.by)
-    return me.box if me else call.by
+    return call.state(Agents).box_of(call.session)
 
 
 @wait("messages.next", watches=lambda call, request: (_my_box(call),))
 def next_message(call: Call, request: NextRequest) -> NextReply | None:
     """Wait for a message in your box that you have not read."""
-    unread = [m for m in call.state(Mailbox).of(_my_box(call)) if m.state == "queued" and m.position > request.after]
+    newer = call.state(Mailbox).newer(_my_box(call), request.after)
+    unread = [message for message in newer if message.state == QUEUED][:AT_ONCE]
     if not unread:
         return None
     return NextReply(ids=tuple(m.id for m in unread), position=unread[-1].position)
@@ -173,14 +174,15 @@ def show(call: Call, request: ShowRequest) -> Callable[[Log], InboxEntry]:
     agents = call.state(Agents)
     session = call.session
     me = _my_box(call)
+    lies_here = call.state(Mailbox).get(me, request.id) is not None
 
     def fetch(log: Log) -> InboxEntry:
         records = log.story(request.id)
         for record in records:
             stored = stored_message(log, record, request.id)
             if stored is not None:
-                parties = (*stored.sent.to, stored.sent.sender)
-                if me not in parties and not session.admin:
+                parties = (*stored.sent.to, stored.sent.sender, record.sender)
+                if not (lies_here or session.admin or me in parties or session.key in parties):
                     break
                 state = last_state(records)
                 return _entry(

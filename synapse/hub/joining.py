@@ -5,17 +5,17 @@ from msgspec import field
 
 from synapse import ids, names
 from synapse.errors import BadRequest, NotFound, Refused
-from synapse.hub.agents import SPARE_PORTS, Agent, Agents
-from synapse.hub.ending import answer_requester, end_task
-from synapse.hub.facts import DeadLettered, Failed, Joined, Left, OutcomeUnknown, Rejected, Renamed, WorkspaceNamed
+from synapse.hub.agents import PERSON, SPARE_PORTS, Agent, Agents
+from synapse.hub.ending import answer_requester, end_task, lose_track
+from synapse.hub.facts import DeadLettered, Failed, Joined, Left, Rejected, Renamed, Started, WorkspaceNamed
 from synapse.hub.loop import Call, Hub
-from synapse.hub.mailbox import TYPING, Mailbox
+from synapse.hub.mailbox import Mailbox
 from synapse.hub.sessions import Live, Session
-from synapse.hub.tasks import Task, Tasks
+from synapse.hub.tasks import Tasks
 from synapse.hub.workspaces import Workspaces
-from synapse.verb import Change, Permission, Reply, Request, Verb, change, session
+from synapse.verb import Change, Permission, Reply, Request, Verb, Wait, change, session, wait
 
-AT_ONCE = 300  # events of one record about the mail of somebody who left
+AT_ONCE = 200  # messages that one record buries: with what is told to their senders, some 300 kB
 
 
 class AdmitRequest(Change, kw_only=True):
@@ -43,22 +43,38 @@ def admitted(call: Call, request: AdmitRequest) -> AgentReply:
     wanted = who.wanted
     if who.key or wanted is None:
         return AgentReply(key=who.key, name="", id="", workspace=call.workspace, port=0, position=call.position)
-    workspace = "" if wanted.type == "person" else call.workspace
-    there = agents.named(workspace, wanted.name)
+    workspace = "" if wanted.type == PERSON else call.workspace
+    name = names.check_name(wanted.name)
+    there = agents.named(workspace, name)
     key = there.key if there else "a-" + ids.ulid(call.at)
     if there is None:
         call.by = key
-        call.emit(msgspec.structs.replace(wanted, key=key), key, workspace)
+        call.emit(msgspec.structs.replace(wanted, key=key, name=name), key, workspace)
     return AgentReply(key=key, name=wanted.name, id=wanted.id, workspace=call.workspace, port=0, position=call.position)
 
 
 def admit(hub: Hub, session: Session) -> None:
     """Join a plain client or a person on first use: a record of its own, just before the one it asks for."""
     admitted_ = hub.decide(session, admitted, AdmitRequest())
+    session.admitted = (session.folder, session.wanted)
     session.workspace, session.folder = admitted_.workspace, ""
     if not session.key:
         session.key, session.wanted = admitted_.key, None
         hub.sessions.add(session)
+
+
+def forget_admissions(hub: Hub) -> None:
+    """After a new fold: whoever was admitted by a record that is lost is admitted again with its next change."""
+    agents, workspaces = hub.state.get(Agents), hub.state.get(Workspaces)
+    for who in list(hub.sessions):
+        if who.admitted is None:
+            continue
+        folder, wanted = who.admitted
+        if folder and not workspaces.known(folder):
+            who.folder = folder
+        if wanted is not None and agents.get(who.key) is None:
+            hub.sessions.unkey(who)
+            who.key, who.wanted = "", wanted
 
 
 class JoinRequest(Change, kw_only=True):
@@ -73,8 +89,6 @@ class JoinRequest(Change, kw_only=True):
     cwd: str = ""
     pid: int = 0
     pid_start: str = ""
-    child_pid: int = 0
-    child_start: str = ""
     ports: tuple[int, int] = SPARE_PORTS
     port: int = 0
 
@@ -110,10 +124,8 @@ def join(call: Call, request: JoinRequest) -> AgentReply:
             role=request.role,
             skill_set=request.skill_set,
             cwd=request.cwd,
-            pid=request.pid,
+            pid=request.pid if call.session.pid else 0,  # of another machine it means nothing here
             pid_start=request.pid_start,
-            child_pid=request.child_pid,
-            child_start=request.child_start,
         ),
         key,
         workspace,
@@ -132,13 +144,14 @@ def attach(call: Call, request: AttachRequest) -> AgentReply:
     agent = call.state(Agents).get(request.key)
     if agent is None:
         raise NotFound("no_such_agent", "That stay is over: join again.")
-    if call.session.pid and agent.pid and call.session.pid != agent.pid:
+    who = call.session
+    if who.pid and agent.pid and who.pid != agent.pid:
         raise Refused("not_you", f"{agent.id} is run by process {agent.pid}, not by you.")
-    who, sessions = call.session, call.hub.sessions
-    who.key, who.workspace, who.folder, who.wanted = agent.key, agent.workspace, "", None
+    call.hub.sessions.run(who, agent.key)
+    who.workspace, who.folder, who.wanted = agent.workspace, "", None
     who.permissions = frozenset({Permission.READ, Permission.WRITE})
     who.live, who.offered = request.live, set()
-    sessions.run(who, agent.key)
+    call.hub.presence(agent.key)
     call.hub.touch(agent.key, agent.box)
     return _described(agent, call)
 
@@ -147,6 +160,26 @@ def _described(agent: Agent, call: Call) -> AgentReply:
     return AgentReply(
         key=agent.key, name=agent.name, id=agent.id, workspace=agent.workspace, port=agent.port, position=call.hub.head
     )
+
+
+class StartedRequest(Change, kw_only=True):
+    child_pid: int
+    child_start: str = ""
+    socket: str = ""
+
+
+@change("agents.started")
+def started(call: Call, request: StartedRequest) -> AgentReply:
+    """A runner has started its agent's program: its process, and where its terminal is attached."""
+    agent = call.state(Agents).get(call.by)
+    if agent is None:
+        raise NotFound("not_joined", "You are not here any more.")
+    call.emit(
+        Started(key=agent.key, child_pid=request.child_pid, child_start=request.child_start, socket=request.socket),
+        agent.key,
+        agent.workspace,
+    )
+    return _described(agent, call)
 
 
 class Nothing(Reply, kw_only=True):
@@ -182,20 +215,13 @@ def leave(call: Call, request: LeaveRequest) -> AgentReply:
 
 def depart(call: Call, agent: Agent, reason: str, text: str) -> None:
     """End a stay: what is being typed has an unknown outcome, the task at hand failed; the queue is looked after later."""
-    tasks, mailbox = call.state(Tasks), call.state(Mailbox)
-    ended: set[str] = set()
-    for message in mailbox.of(agent.box):
-        if message.state == TYPING:
-            call.emit(OutcomeUnknown(id=message.id, box=agent.box, sender=message.sender, reason=reason), message.id)
-            _fail(call, tasks.live.get(message.task), ended, reason, text)
-    _fail(call, tasks.current(agent.key), ended, reason, text)
-    call.emit(Left(key=agent.key, reason=reason), agent.key, agent.workspace)
-
-
-def _fail(call: Call, task: Task | None, ended: set[str], reason: str, text: str) -> None:
-    if task is not None and task.id not in ended:
-        ended.add(task.id)
+    message = call.state(Mailbox).typing(agent.box)
+    task = call.state(Tasks).current(agent.key)
+    if message is not None:
+        lose_track(call, message, f"{agent.name} left while it was typed", reason, text)
+    if task is not None and (message is None or task.id != message.task):
         end_task(call, task, Failed, text=text, reason=reason, source="hub")
+    call.emit(Left(key=agent.key, reason=reason), agent.key, agent.workspace)
 
 
 def bury(call: Call, box: str, owner: str) -> bool:
@@ -210,6 +236,16 @@ def bury(call: Call, box: str, owner: str) -> bool:
         elif message.role == "note":
             answer_requester(call, message.sender, told, message.id, role="notification")
     return len(mail) > AT_ONCE
+
+
+class GoneRequest(Wait, kw_only=True):
+    key: str
+
+
+@wait("agents.wait_gone", watches=lambda call, request: (request.key,))
+def wait_gone(call: Call, request: GoneRequest) -> Nothing | None:
+    """Wait until a stay is over."""
+    return Nothing() if call.state(Agents).get(request.key) is None else None
 
 
 class RenameRequest(Change, kw_only=True):
@@ -242,4 +278,4 @@ def rename(call: Call, request: RenameRequest) -> AgentReply:
     return _described(changed, call)
 
 
-VERBS: tuple[Verb, ...] = (admitted, join, attach, report, leave, rename)
+VERBS: tuple[Verb, ...] = (admitted, join, started, attach, report, leave, wait_gone, rename)

@@ -29,13 +29,17 @@ class Keys:
         """The position of the record with the first answer, 0 when there is none."""
         return self._positions.get(sum, 0)
 
-    def add(self, sum: bytes, position: int) -> bytes:
-        """Remember the key; the record's id is returned."""
+    def add(self, sum: bytes, position: int) -> None:
+        """Remember where the first answer under a key is."""
         self._positions[sum] = position
         if len(self._positions) > LIMIT:
             del self._positions[next(iter(self._positions))]
-        return sum + position.to_bytes(8, "big")
 
     @staticmethod
     def sum(sender: str, key: str) -> bytes:
         return record_id(sender, key)
+
+    @staticmethod
+    def id(sum: bytes, position: int) -> bytes:
+        """The id of the record at a position that holds the first answer."""
+        return sum + position.to_bytes(8, "big")

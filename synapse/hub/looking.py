@@ -19,7 +19,7 @@ class WhoRequest(Request, kw_only=True):
 
 
 class Presence(Reply, kw_only=True):
-    """A participant: `presence` is ONLINE or AWAY, `status` an agent's own, `since` seconds since 1970."""
+    """A participant: `presence` is ONLINE, AWAY or (told once) GONE, `status` an agent's own, `since` seconds since 1970."""
 
     name: str
     type: str
@@ -150,6 +150,7 @@ class AgentReply(Reply, kw_only=True):
     presence: str
     since: float
     child_pid: int = 0
+    socket: str = ""
     task: TaskLine | None = None
     waiting: list[TaskLine] = field(default_factory=list)
 
@@ -179,6 +180,7 @@ def show(call: Call, request: ShowRequest) -> AgentReply:
         live=status_of(call.hub, agent),
         since=agent.since,
         child_pid=agent.child_pid,
+        socket=agent.socket,
         presence="ONLINE" if call.hub.sessions.here(agent.key) else "AWAY",
         task=_line(call, current) if current else None,
         waiting=[_line(call, t) for t in tasks.of(box) if current is None or t.id != current.id],

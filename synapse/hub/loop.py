@@ -20,7 +20,7 @@ from synapse.hub.place import Place
 from synapse.hub.sessions import Session, Sessions
 from synapse.hub.state import State
 from synapse.hub.waits import Waiter, Waits
-from synapse.log.base import Log, Record, StoredEvent
+from synapse.log.base import MOST_EVENTS, Log, Record, StoredEvent
 from synapse.log.writer import Writer
 from synapse.verb import Pending, Permission, Shape, Verb
 
@@ -32,7 +32,9 @@ P = TypeVar("P")
 
 Answer = Callable[[int, Any], None]  # (position, the reply's JSON or a SynapseError); called once, after the commit
 LONGEST_WAIT = 60.0
-INLINE = 32 * 1024  # bytes of text in an event; more becomes a blob
+INLINE = 32 * 1024  # characters of text in an event; more becomes a blob
+MOST_BYTES = 512 * 1024  # of one record
+STOPPING = Unavailable("stopping", "The hub is stopping: ask again in a moment.")
 
 
 class Call:
@@ -87,9 +89,9 @@ class Hub:
         self.writer = Writer(log, self.loop.call_soon_threadsafe, committed=self._committed, failed=self._failed)
         self.writer.on_room = self._unpark
         self.on_commit: list[Callable[[set[str]], None]] = []  # reactions: what is owed after a commit, by topic
+        self.on_publish: list[Callable[[int, list[Event]], None]] = []  # who is told of what is stored
         self.on_presence: list[Callable[[str], None]] = []
         self.on_failure: Callable[[Exception], None] = lambda error: None
-        self.on_publish: Callable[[int, list[Event]], None] = lambda position, events: None
         self.place = Place()
         self.subscriptions: Subscriptions
         self.head = 0
@@ -98,6 +100,7 @@ class Hub:
         self.events_since_snapshot = 0
         self.read_only = ""  # why nothing is accepted at the moment
         self.suspended = True  # while the state is being folded anew
+        self.closed_for: SynapseError | None = None  # why nothing at all is answered, and nobody is kept waiting
         self.refusals: dict[str, int] = {}
         self.waited: dict[str, float] = {}  # task -> when somebody last waited for it (monotonic seconds)
         self._parked: deque[tuple[Session, Verb, Any, Answer]] = deque()
@@ -115,23 +118,32 @@ class Hub:
 
     def ask(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
         """Answer one request, now or after the commit; never raises what is meant for the caller."""
-        if self.suspended or (verb.shape is Shape.CHANGE and (self._parked or not self.writer.room())):
+        if self.closed_for is not None:
+            self.loop.call_soon(answer, self.outbox.committed, self.closed_for)
+        elif self.suspended or (verb.shape is Shape.CHANGE and self._parked) or not self._room(verb):
             self._parked.append((session, verb, request, answer))
         else:
             self._ask(session, verb, request, answer)
+
+    def _room(self, verb: Verb) -> bool:
+        """A change is decided only when the writer can take it; while nothing can be stored, it is refused at once."""
+        return verb.shape is not Shape.CHANGE or bool(self.read_only) or self.writer.room()
 
     def _ask(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
         try:
             if verb.permission not in session.permissions:
                 raise Refused("not_permitted", _forbidden(verb, session))
             self._handlers[verb.shape](session, verb, request, answer)
-        except SynapseError as refusal:
-            self.refuse(refusal, answer)
-        except Exception:
-            logger.exception("%s failed", verb.name)
-            self.refuse(
-                SynapseError("internal_error", f"{verb.name} failed: a bug. `synapse logs hub` has it."), answer
-            )
+        except Exception as error:
+            self._fail(verb, error, answer)
+
+    def _fail(self, verb: Verb, error: Exception, answer: Answer) -> None:
+        if isinstance(error, SynapseError):
+            self.refuse(error, answer)
+        else:
+            logger.error("%s failed", verb.name, exc_info=error)
+            bug = SynapseError("internal_error", f"{verb.name} failed: a bug. `synapse logs hub` has it.")
+            self.refuse(bug, answer)
 
     def refuse(self, refusal: SynapseError, answer: Answer) -> None:
         """A refusal may tell of undecided state too, so it leaves through the outbox like everything else."""
@@ -157,7 +169,7 @@ class Hub:
         """One of the hub's own changes, decided and folded now; the reply as the verb gave it."""
         call = self.call(session)
         reply = verb.run(call, request)
-        self._commit(call, verb, "", b"", b"", b"", _nobody)
+        self._commit(call, "", b"", b"", b"", _nobody)
         return reply
 
     def touch(self, *topics: str) -> None:
@@ -168,7 +180,7 @@ class Hub:
 
     def presence(self, key: str) -> None:
         """A participant came, went, or is otherwise: those who watch are told the difference."""
-        for react in self.on_presence:
+        for react in () if self.suspended else self.on_presence:
             react(key)
 
     def call(self, session: Session) -> Call:
@@ -184,7 +196,8 @@ class Hub:
         self.limits.caller(session.key)
         if session.arriving and not verb.anonymous:
             self.admit(self, session)
-        if verb.spill and len(getattr(request, verb.spill)) > INLINE:
+        text = getattr(request, verb.spill) if verb.spill else ""
+        if len(text) > INLINE:
             self._spill(session, verb, request, answer)
             return
         key = request.key
@@ -198,7 +211,12 @@ class Hub:
             sum, hash = b"", b""
         call = self.call(session)
         reply = verb.run(call, request)
-        self._commit(call, verb, key, sum, hash, encode(reply), answer)
+        try:
+            self._commit(call, key, sum, hash, encode(reply), answer)
+        except TooLarge:
+            if not text:
+                raise
+            self._spill(session, verb, request, answer)  # the same text to many: stored once
 
     def _spill(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
         """Store a long text as a blob, before the event that will name it, and ask again with its sum."""
@@ -214,14 +232,15 @@ class Hub:
 
         asyncio.wrap_future(self.writer.run(lambda log: log.put_blob(content))).add_done_callback(stored)
 
-    def _commit(self, call: Call, verb: Verb, key: str, sum: bytes, hash: bytes, reply: bytes, answer: Answer) -> None:
+    def _commit(self, call: Call, key: str, sum: bytes, hash: bytes, reply: bytes, answer: Answer) -> None:
+        """Hand what was decided to the writer and fold it; the answer goes out when it is stored."""
         events = call.events
         if not events:
             self.outbox.answer(self.head, answer, reply)
             return
         position = call.position
         record = Record(
-            self.keys.add(sum, position) if key else ids.token(),
+            self.keys.id(sum, position) if key else ids.token(),
             position,
             self.head,
             self.epoch,
@@ -232,8 +251,10 @@ class Hub:
             reply,
             tuple([StoredEvent(e.kind, e.by, e.workspace, e.story, encode(e.body)) for e in events]),
         )
-        if record.size > 512 * 1024:
-            raise Refused("too_large", "One change may hold 512 kB: send long texts as blobs.")
+        if len(events) > MOST_EVENTS or record.size > MOST_BYTES:
+            raise TooLarge("too_large", "One change may hold 512 kB in 1,000 events: make it several.")
+        if key:
+            self.keys.add(sum, position)
         self.head = position
         self._pending[position] = record
         self.writer.submit(record)
@@ -245,14 +266,18 @@ class Hub:
             touched.update(event.body.parties)
         self.events_since_snapshot += len(events)
         self.outbox.answer(position, answer, reply)
-        self.outbox.tell(position, self.on_publish, events)
+        self.outbox.tell(position, self._publish, events)
+
+    def _publish(self, position: int, events: list[Event]) -> None:
+        for publish in self.on_publish:
+            publish(position, events)
 
     def _again(self, position: int, hash: bytes, verb: Verb, answer: Answer) -> None:
         """A retry: the first answer, after the same commit; another request under the key is refused."""
 
         def check(record: Record | None) -> Any:
-            if record is None:
-                return Unavailable("forgotten", "The first answer under this idempotency key is gone: use a new key.")
+            if record is None or not record.reply:
+                return Refused("forgotten", "The first answer under this idempotency key is gone: use a new key.")
             if record.request_hash != hash:
                 return Refused("key_reused", f"This idempotency key was used for another {verb.name}: use a new key.")
             return record.reply
@@ -282,7 +307,7 @@ class Hub:
         def done(future: "asyncio.Future[Any]") -> None:
             error = None if future.cancelled() else future.exception()
             if future.cancelled():
-                answer(self.head, Unavailable("stopping", "The hub is stopping: ask again in a moment."))
+                answer(self.outbox.committed, STOPPING)
             elif isinstance(error, SynapseError):
                 self.refuse(error, answer)
             elif error is not None:
@@ -295,31 +320,28 @@ class Hub:
 
     def _wait(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
         def look() -> bool:
-            if session.closed:
-                return True
             try:
                 reply = verb.run(self.call(session), request)
-            except SynapseError as refusal:
-                self.refuse(refusal, answer)
+            except Exception as error:
+                self._fail(verb, error, answer)
                 return True
             if reply is None:
                 return False
             self.outbox.answer(self.head, answer, encode(reply))
             return True
 
+        def over() -> None:
+            self.waits.remove(waiter)
+            if self.suspended or not look():
+                self.outbox.answer(self.outbox.committed, answer, encode(Pending()))
+
         if look():
             return
         assert verb.watches is not None
-        waiter = Waiter(look, verb.watches(self.call(session), request))
+        waiter = Waiter(session, look, verb.watches(self.call(session), request))
+        waiter.over = over
+        waiter.timer = self.loop.call_later(min(max(request.timeout, 0.0), LONGEST_WAIT), over)
         self.waits.add(waiter)
-        seconds = min(max(request.timeout, 0.0), LONGEST_WAIT)
-
-        def over() -> None:
-            self.waits.remove(waiter)
-            if not look():
-                self.outbox.answer(self.head, answer, encode(Pending()))
-
-        waiter.timer = self.loop.call_later(seconds, over)
 
     # -- after the commit
 
@@ -331,10 +353,15 @@ class Hub:
 
     def settle(self) -> None:
         """Do what is owed for everything that was touched since the last time."""
+        if self.suspended:
+            return
         touched, self._touched = self._touched, set()
         self.waits.wake(touched)
         for react in self.on_commit:
-            react(touched)
+            try:
+                react(touched)
+            except Exception as error:
+                logger.error("what is owed after a commit was not done", exc_info=error)
 
     def _failed(self, error: Exception) -> None:
         self.suspended = True
@@ -342,13 +369,20 @@ class Hub:
 
     def _unpark(self) -> None:
         """There is room again, or the state is whole again: take up what had to wait, in order."""
-        while self._parked and not self.suspended and self.writer.room():
+        while self._parked and not self.suspended and self._room(self._parked[0][1]):
             self._ask(*self._parked.popleft())
 
     def resume(self) -> None:
         """The state is level with the log: answer again."""
-        self.suspended = False
+        self.suspended, self.closed_for = False, None
         self._unpark()
+
+    def turn_away(self, why: SynapseError) -> None:
+        """Nothing can be answered until `resume`, and nobody knows when that is: nobody is kept waiting."""
+        self.closed_for = why
+        parked, self._parked = self._parked, deque()
+        for _, _, _, answer in parked:
+            self.loop.call_soon(answer, self.outbox.committed, why)
 
     async def flushed(self) -> None:
         """Wait until everything decided so far is on the disk (or has failed)."""
@@ -360,6 +394,10 @@ class Hub:
         """Take the records whose fate is not known, by position."""
         pending, self._pending = self._pending, {}
         return pending
+
+
+class TooLarge(Refused):
+    """One record would become too large."""
 
 
 def _nobody(position: int, what: Any) -> None:

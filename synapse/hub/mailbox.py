@@ -26,6 +26,7 @@ from synapse.hub.facts import (
 )
 
 QUEUED, TYPING, READ = "queued", "typing", "read"
+URGENT = 5  # the priority that interrupts
 DEAD_LETTERS_KEPT = 1000
 
 
@@ -68,7 +69,7 @@ class Mailbox:
     """The living messages of every box; those that are delivered, acknowledged or answered are gone from here."""
 
     name = "mailbox"
-    version = 1
+    version = 2
     kinds = frozenset(
         fact.kind
         for fact in (
@@ -92,8 +93,10 @@ class Mailbox:
         self.reset()
 
     def reset(self) -> None:
-        self._boxes: dict[str, dict[str, Message]] = {}
+        self._boxes: dict[str, dict[str, Message]] = {}  # each in the order of positions
         self._queues: dict[str, list[tuple[int, int, str]]] = {}
+        self._typing: dict[str, Message] = {}  # by box
+        self._from: dict[str, dict[tuple[str, str], Message]] = {}  # sender's box -> (box, id)
         self.dead: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_KEPT)
 
     def apply(self, event: Event) -> None:
@@ -126,32 +129,51 @@ class Mailbox:
         if message is None:
             return
         if isinstance(body, Typing):
-            message.state, message.agent = TYPING, body.agent
-            self._unqueue(message)
+            self._move_to(message, TYPING, body.agent)
         elif isinstance(body, Returned):
-            message.state, message.agent = QUEUED, ""
-            self._enqueue(message)
+            self._move_to(message, QUEUED)
         elif isinstance(body, Read):
-            message.state = READ
-            self._unqueue(message)
+            self._move_to(message, READ)
         else:
             self._take(body.box, body.id)
             if isinstance(body, DeadLettered):
                 self.dead.append(DeadLetter(message.id, message.box, message.sender, message.position, body.reason))
 
+    def _move_to(self, message: Message, state: str, agent: str = "") -> None:
+        self._unplace(message)
+        message.state, message.agent = state, agent
+        self._place(message)
+
     def _put(self, message: Message) -> None:
         self._boxes.setdefault(message.box, {})[message.id] = message
-        if message.state == QUEUED:
-            self._enqueue(message)
+        self._from.setdefault(message.sender, {})[message.box, message.id] = message
+        self._place(message)
 
     def _take(self, box: str, id: str) -> Message | None:
         messages = self._boxes.get(box)
         message = messages.pop(id, None) if messages is not None else None
         if message is not None:
-            self._unqueue(message)
+            self._unplace(message)
+            sent = self._from[message.sender]
+            del sent[box, id]
+            if not sent:
+                del self._from[message.sender]
             if not messages:
                 del self._boxes[box]
         return message
+
+    def _place(self, message: Message) -> None:
+        """Put it into the index of its state."""
+        if message.state == QUEUED:
+            self._enqueue(message)
+        elif message.state == TYPING:
+            self._typing[message.box] = message
+
+    def _unplace(self, message: Message) -> None:
+        if message.state == QUEUED:
+            self._unqueue(message)
+        elif self._typing.get(message.box) is message:
+            del self._typing[message.box]
 
     def _enqueue(self, message: Message) -> None:
         insort(self._queues.setdefault(message.box, []), message.order)
@@ -166,15 +188,19 @@ class Mailbox:
                 del self._queues[message.box]
 
     def _rename(self, old: str, new: str) -> None:
-        moved = self._boxes.pop(old, {})
-        self._queues.pop(old, None)
-        for message in moved.values():
+        moved = list(self._boxes.get(old, {}).values())
+        merging = new in self._boxes
+        for message in moved:
+            self._take(old, message.id)
             message.box = new
             self._put(message)
-        for messages in self._boxes.values():
-            for message in messages.values():
-                if message.sender == old:
-                    message.sender = new
+        if moved and merging:
+            self._boxes[new] = {m.id: m for m in sorted(self._boxes[new].values(), key=_position)}
+        sent = self._from.pop(old, None)
+        if sent is not None:
+            for message in sent.values():
+                message.sender = new
+            self._from.setdefault(new, {}).update(sent)
 
     def dump(self) -> bytes:
         return msgspec.msgpack.encode(_Dump(list(self), list(self.dead)))
@@ -203,7 +229,32 @@ class Mailbox:
 
     def of(self, box: str) -> list[Message]:
         """Everything in a box, oldest first."""
-        return sorted(self._boxes.get(box, {}).values(), key=lambda message: message.position)
+        return list(self._boxes.get(box, {}).values())
+
+    def newer(self, box: str, after: int) -> list[Message]:
+        """What was stored in a box behind a position, oldest first."""
+        found = []
+        for message in reversed(self._boxes.get(box, {}).values()):
+            if message.position <= after:
+                break
+            found.append(message)
+        return found[::-1]
+
+    def older(self, at: float) -> Iterator[Message]:
+        """Everything that was stored before a time, box by box."""
+        for messages in self._boxes.values():
+            for message in messages.values():
+                if message.at >= at:
+                    break
+                yield message
+
+    def sent_by(self, box: str) -> list[Message]:
+        """What a sender has lying in others' boxes, oldest first."""
+        return sorted(self._from.get(box, {}).values(), key=_position)
+
+    def typing(self, box: str) -> Message | None:
+        """What is now being typed into the terminal of the box's owner."""
+        return self._typing.get(box)
 
     def queued(self, box: str) -> int:
         """How many wait to be delivered."""
@@ -215,3 +266,7 @@ class Mailbox:
             if id not in without:
                 return self._boxes[box][id]
         return None
+
+
+def _position(message: Message) -> int:
+    return message.position

@@ -1,5 +1,8 @@
 """Messages: sending, replying, and the reports of those who deliver them."""
 
+import re
+from collections.abc import Iterator
+
 from synapse import ids
 from synapse.errors import BadRequest, NotFound, Refused
 from synapse.hub.agents import Agent, Agents
@@ -15,6 +18,8 @@ from synapse.hub.tasks import DEEPEST, Tasks
 from synapse.verb import Change, Reply, Verb, change
 
 MODES = ("notify", "wait", "silent")
+MOST = 16  # addressees by name
+_SUM = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class SendRequest(Change, kw_only=True):
@@ -46,13 +51,16 @@ def send(call: Call, request: SendRequest) -> SendReply:
     if any(sign in request.to for sign in "*?[") or request.to == "all" or request.to.endswith("/all"):
         return _broadcast(call, request)
     author = agents.get(call.by)
+    if author is None and call.by:
+        raise Refused("not_joined", "Your stay here is over: join again.")
     person = call.session.user
-    found = [agents.find(target.strip(), call.workspace, person) for target in request.to.split(",")]
-    if len(found) > 16:
-        raise BadRequest("too_many", f"{len(found)} addressees: up to 16 by name; use a glob for more.")
-    sent = [_send_one(call, request, author, box, agent) for box, agent in dict(found).items()]
-    tasks = tuple(id for id in sent if request.mode != "silent")
-    names = tuple(agent.name if agent else agents.label(box) for box, agent in found)
+    targets = request.to.split(",")
+    if len(targets) > MOST:
+        raise BadRequest("too_many", f"{len(targets)} addressees: up to {MOST} by name; use a glob for more.")
+    found = dict(agents.find(target.strip(), call.workspace, person) for target in targets)
+    sent = [_send_one(call, request, author, box, agent) for box, agent in found.items()]
+    tasks = tuple(sent) if request.mode != "silent" else ()
+    names = tuple(agent.name if agent else agents.label(box) for box, agent in found.items())
     return SendReply(
         id=sent[0],
         position=call.position,
@@ -62,7 +70,14 @@ def send(call: Call, request: SendRequest) -> SendReply:
     )
 
 
+def check_blob(blob: str) -> None:
+    """The sum of a blob, or none."""
+    if blob and not _SUM.match(blob):
+        raise BadRequest("bad_blob", f"{blob[:80]!r} is not the sum of a blob: 64 hex digits.")
+
+
 def _check(request: SendRequest) -> None:
+    check_blob(request.blob)
     if not request.text.strip() and not request.blob:
         raise BadRequest("no_text", "There is nothing to send: give a text, --message-file, or --stdin.")
     if not 1 <= request.priority <= 5:
@@ -122,9 +137,17 @@ def _send_one(call: Call, request: SendRequest, author: Agent | None, box: str, 
 
 def refuse_circle(call: Call, requester: str, box: str) -> None:
     """Refuse a wait that could never end, and show the circle."""
-    circle = call.state(Tasks).circle(requester, box)
+    tasks, agents, sessions = call.state(Tasks), call.state(Agents), call.hub.sessions
+
+    def waits(box: str) -> Iterator[str]:
+        """Whose tasks the agent of a box waits for on its connections."""
+        agent = agents.at_box(box)
+        for session in sessions.of(agent.key) if agent is not None and agent.wrapped else ():
+            for waiter in session.waits:
+                yield from (tasks.live[topic].box for topic in waiter.topics if topic in tasks.live)
+
+    circle = tasks.circle(requester, box, waits)
     if circle:
-        agents = call.state(Agents)
         shown = " -> ".join(agents.label(b) for b in circle)
         raise Refused(
             "circular_wait",
@@ -154,6 +177,7 @@ def _broadcast(call: Call, request: SendRequest) -> SendReply:
             priority=request.priority,
             name=author.name if author and author.chosen else "",
             agent_id=author.id if author else "",
+            reply_to=request.reply_to,
         ),
         id,
     )
@@ -178,9 +202,9 @@ class ReplyReply(Reply, kw_only=True):
 @change("messages.reply", spill="text")
 def reply(call: Call, request: ReplyRequest) -> ReplyReply:
     """Answer a task: the one in the caller's terminal, or the one named."""
+    check_blob(request.blob)
     tasks, agents = call.state(Tasks), call.state(Agents)
-    me = agents.get(call.by)
-    box = me.box if me else call.by
+    box = agents.box_of(call.session)
     task = tasks.get(request.to) if request.to else tasks.current(call.by)
     if task is None:
         mine = tasks.of(box)

@@ -1,12 +1,15 @@
 """The outbox: whatever leaves the hub waits here for the commit of what it was computed from."""
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from synapse.errors import Unavailable
+from synapse.errors import SynapseError, Unavailable
 
+logger = logging.getLogger(__name__)
 Deliver = Callable[[int, Any], None]  # (the position it was computed at, what)
+LOST = Unavailable("storage_unavailable", "It could not be stored; nothing has changed. Try again.")
 
 
 class Outbox:
@@ -25,14 +28,14 @@ class Outbox:
     def answer(self, position: int, deliver: Deliver, what: Any) -> None:
         """Somebody waits for this: it goes when `position` is committed, or as `Unavailable` when that fails."""
         if position <= self.committed and not self._waiting:
-            deliver(position, what)
+            _deliver(deliver, position, what)
         else:
             self._waiting.append((position, deliver, what, True))
 
     def tell(self, position: int, deliver: Deliver, what: Any) -> None:
         """This goes when `position` is committed, and never when that fails."""
         if position <= self.committed and not self._waiting:
-            deliver(position, what)
+            _deliver(deliver, position, what)
         else:
             self._waiting.append((position, deliver, what, False))
 
@@ -42,17 +45,22 @@ class Outbox:
         waiting = self._waiting
         while waiting and waiting[0][0] <= committed:
             position, deliver, what, _ = waiting.popleft()
-            deliver(position, what)
+            _deliver(deliver, position, what)
 
-    def settle(self, stored: Callable[[int], bool], committed: int) -> None:
+    def settle(self, stored: Callable[[int], bool], committed: int, lost: SynapseError = LOST) -> None:
         """After a failed append and a new fold: what was decided on stored positions goes, the rest is refused."""
         self.committed = committed
         waiting, self._waiting = self._waiting, deque()
         for position, deliver, what, answer in waiting:
             if stored(position):
-                deliver(position, what)
+                _deliver(deliver, position, what)
             elif answer:
-                deliver(
-                    position,
-                    Unavailable("storage_unavailable", "It could not be stored; nothing has changed. Try again."),
-                )
+                _deliver(deliver, position, lost)
+
+
+def _deliver(deliver: Deliver, position: int, what: Any) -> None:
+    """One receiver that fails keeps nothing from the others."""
+    try:
+        deliver(position, what)
+    except Exception:
+        logger.exception("something could not be delivered")

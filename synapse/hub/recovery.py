@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from synapse.errors import Unavailable
 from synapse.event import Event
 from synapse.hub.keys import LIMIT, SECONDS
 from synapse.hub.loop import Hub
-from synapse.log.base import AppendFailed, Log, Record, Snapshot
+from synapse.log.base import Log, Record, Snapshot
 from synapse.projection import Projection
 
 logger = logging.getLogger(__name__)
@@ -34,12 +35,25 @@ class Level:
         return ", ".join(parts)
 
 
-class Recovery:
-    """Folds the log into the hub's state; on a failed append folds once more, then stays read-only until a probe succeeds."""
+class _End(NamedTuple):
+    """What the log says at its end."""
 
-    def __init__(self, hub: Hub, *, retry: float = 1.0) -> None:
+    head: int
+    at: float
+    keys: list[tuple[bytes, int]]
+
+
+class Recovery:
+    """Folds the log into the hub's state; on a failed append folds once more, then stays read-only until a probe succeeds.
+
+    `folded` is called when that is done and before anything is answered, `whole` when the storage takes writes again.
+    """
+
+    def __init__(self, hub: Hub, *, retry: float = 1.0, folded: Callable[[], None], whole: Callable[[], None]) -> None:
         self._hub = hub
         self._retry = retry
+        self._folded = folded
+        self._whole = whole
         self._task: asyncio.Task[None] | None = None
         hub.on_failure = self._begin
         hub.on_commit.append(self._maybe_snapshot)
@@ -49,35 +63,40 @@ class Recovery:
 
     async def load(self) -> Level:
         """Make the state the fold of the log. Nothing else touches it meanwhile: the hub is suspended."""
-        return await asyncio.to_thread(self._load)
+        hub = self._hub
+        level, end = await hub.loop.run_in_executor(hub.readers, self._load, hub.log)
+        hub.head = end.head
+        if not len(hub.outbox):
+            hub.outbox.committed = end.head
+        hub.last_at = max(hub.last_at, end.at)
+        hub.events_since_snapshot = level.events
+        hub.keys.reset(end.keys)
+        return level
 
-    def _load(self) -> Level:
-        hub, log, level = self._hub, self._hub.log, Level()
-        hub.state.reset()
+    def _load(self, log: Log) -> tuple[Level, _End]:
+        state, level = self._hub.state, Level()
+        state.reset()
         head = log.head()
         snapshots = {snapshot.name: snapshot for snapshot in log.snapshots()}
         behind: dict[int, list[Projection]] = {}
-        for projection in hub.state.projections:
+        for projection in state.projections:
             start = _restore(projection, snapshots.get(projection.name), head, level)
-            if start == 0 and head > 0 and snapshots.get(projection.name) is not None:
+            if start == 0 and head > 0 and projection.name in snapshots:
                 level.folded_anew.append(projection.name)
             behind.setdefault(start, []).append(projection)
         for after, projections in behind.items():
             self._fold(log, after, projections, level)
         newest = next(iter(log.at([head])), None)
-        hub.head = head
-        hub.outbox.committed = head if not len(hub.outbox) else hub.outbox.committed
-        hub.last_at = max(hub.last_at, newest.at if newest else 0.0)
-        hub.events_since_snapshot = level.events
-        hub.keys.reset(log.keys(hub.clock.now() - SECONDS, LIMIT))
-        return level
+        keys = log.keys(self._hub.clock.now() - SECONDS, LIMIT)
+        return level, _End(head, newest.at if newest else 0.0, keys)
 
     def _fold(self, log: Log, after: int, projections: list[Projection], level: Level) -> None:
         among = frozenset(projection.name for projection in projections)
         kinds = frozenset().union(*(projection.kinds for projection in projections))
+        fold = self._hub.state.fold
         for record in log.read(after, kinds=kinds):
             for event in events_of(self._hub, record):
-                self._hub.state.fold(event, among)
+                fold(event, among)
                 level.events += 1
 
     # -- snapshots
@@ -108,15 +127,16 @@ class Recovery:
 
     def _begin(self, error: Exception) -> None:
         logger.error("an append failed: %s", error)
-        self._hub.read_only = str(error)
+        self._hub.read_only = str(error) or type(error).__name__
         self._task = self._hub.loop.create_task(self._recover())
 
     async def _recover(self) -> None:
         hub = self._hub
-        head = await self._reopen()
+        head = await self._until(self._reopen)
         pending = hub.pending()
         level = await self._until(self.load)
-        stored = {r.position: r.id for r in await asyncio.to_thread(lambda: hub.log.at(list(pending)))}
+        stored = await self._until(lambda: self._ids_at(pending))
+        self._folded()
 
         def is_stored(position: int) -> bool:
             record = pending.get(position)
@@ -124,35 +144,41 @@ class Recovery:
 
         hub.outbox.settle(is_stored, head)
         logger.warning("folded the log again up to %s (%s); read-only until the storage takes a write", head, level)
-        for session in hub.sessions.runners():
-            session.offered = set()
         hub.resume()
         hub.waits.wake_all()
-        await self._probe()
+        await self._until(self._probe)
+        hub.read_only = ""
+        hub.writer.resume()
+        logger.warning("the storage takes writes again")
+        self._whole()
 
     async def _reopen(self) -> int:
-        async def once() -> int:
-            return await asyncio.wrap_future(self._hub.writer.run(lambda log: log.recover()))
+        return await asyncio.wrap_future(self._hub.writer.run(lambda log: log.recover()))
 
-        return await self._until(once)
+    async def _ids_at(self, positions: Iterable[int]) -> dict[int, bytes]:
+        hub, wanted = self._hub, list(positions)
+        records = await hub.loop.run_in_executor(hub.readers, hub.log.at, wanted)
+        return {record.position: record.id for record in records}
 
     async def _probe(self) -> None:
-        async def once() -> None:
-            await asyncio.wrap_future(self._hub.writer.run(lambda log: log.probe()))
-
-        await self._until(once)
-        self._hub.writer.resume()
-        self._hub.read_only = ""
-        logger.warning("the storage takes writes again")
-        self._hub.touch(*(runner.runner_of for runner in self._hub.sessions.runners()))
+        await asyncio.wrap_future(self._hub.writer.run(lambda log: log.probe()))
 
     async def _until(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Try until it succeeds, once a second; what goes wrong is why nothing is accepted."""
+        """Try until it succeeds, once a second; what goes wrong is why nothing is accepted.
+
+        Whatever it is: a hub that stopped trying would never come back. While the state is not whole, nobody is kept
+        waiting either.
+        """
         while True:
             try:
                 return await step()
-            except (AppendFailed, OSError) as error:
-                self._hub.read_only = str(error)
+            except Exception as error:
+                if str(error) != self._hub.read_only:
+                    logger.error("the storage is still in trouble: %s", error)
+                self._hub.read_only = str(error) or type(error).__name__
+                if self._hub.suspended:
+                    why = f"Nothing can be read or stored at the moment: {self._hub.read_only}"
+                    self._hub.turn_away(Unavailable("storage_unavailable", why))
                 await asyncio.sleep(self._retry)
 
     def close(self) -> None:
@@ -177,10 +203,10 @@ def _restore(projection: Projection, snapshot: Snapshot | None, head: int, level
 def events_of(hub: Hub, record: Record) -> list[Event]:
     """A stored record's events with their bodies decoded; those that were redacted away are left out."""
     events = []
-    for index, e in enumerate(record.events):
+    for index, e in record.numbered():
         try:
             body = hub.kinds.decode(e.kind, e.body)
-        except msgspec.ValidationError:
+        except msgspec.DecodeError:
             if e.body != REDACTED:
                 logger.error("event %s.%s (%s) cannot be read: left out", record.position, index, e.kind)
             continue

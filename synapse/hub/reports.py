@@ -1,19 +1,11 @@
 """What a runner reports about a message that it was handed."""
 
 from synapse.errors import Refused
-from synapse.hub.ending import answer_requester, end_task
-from synapse.hub.facts import (
-    Canceled,
-    Delivered,
-    Failed,
-    OutcomeUnknown,
-    Returned,
-    Typing,
-    Working,
-)
+from synapse.hub.ending import end_task, lose_track
+from synapse.hub.facts import Canceled, Delivered, Returned, Typing, Working
 from synapse.hub.inbox import MessageReply, MessageRequest, mine
 from synapse.hub.loop import Call
-from synapse.hub.mailbox import TYPING
+from synapse.hub.mailbox import TYPING, URGENT, Mailbox
 from synapse.hub.tasks import Tasks
 from synapse.verb import Verb, change
 
@@ -23,8 +15,10 @@ def typing(call: Call, request: MessageRequest) -> MessageReply:
     """A runner is about to type the message: from here on it is never typed again."""
     me, message = mine(call, request.id, "queued")
     tasks = call.state(Tasks)
-    current = tasks.current(call.by)
-    if current is not None and message.priority < 5:
+    current, typing = tasks.current(call.by), call.state(Mailbox).typing(me.box)
+    if typing is not None:
+        raise Refused("busy", f"Message {typing.id} is being typed: one at a time.")
+    if current is not None and message.priority < URGENT:
         raise Refused("busy", f"Task {current.id} is in the terminal: one at a time.")
     call.emit(Typing(id=message.id, box=me.box, sender=message.sender, agent=call.by), message.id)
     return MessageReply(id=message.id, position=call.position, state=TYPING)
@@ -34,7 +28,7 @@ def typing(call: Call, request: MessageRequest) -> MessageReply:
 def returned(call: Call, request: MessageRequest) -> MessageReply:
     """A runner has not typed the message after all: it goes back to the queue."""
     me, message = mine(call, request.id, TYPING)
-    call.emit(Returned(id=message.id, box=me.box, sender=message.sender, reason=request.reason), message.id)
+    call.emit(Returned(id=message.id, box=me.box, sender=message.sender, reason=request.reason[:2000]), message.id)
     return MessageReply(id=message.id, position=call.position, state="queued")
 
 
@@ -56,14 +50,9 @@ def delivered(call: Call, request: MessageRequest) -> MessageReply:
 @change("messages.unknown")
 def unknown(call: Call, request: MessageRequest) -> MessageReply:
     """A runner cannot say whether the message was submitted: its sender is told, and it is not typed again."""
-    me, message = mine(call, request.id, TYPING)
-    reason = request.reason or "the terminal did not show whether it was submitted"
-    call.emit(OutcomeUnknown(id=message.id, box=me.box, sender=message.sender, reason=reason), message.id)
-    task = call.state(Tasks).live.get(message.task)
-    if task is not None:
-        end_task(call, task, Failed, text=f"Outcome unknown: {reason}.", reason="outcome_unknown", source="hub")
-    else:
-        answer_requester(call, message.sender, f"Outcome unknown: {reason}.", message.id, role="notification")
+    _, message = mine(call, request.id, TYPING)
+    why = request.reason[:2000] or "the terminal did not show whether it was submitted"
+    lose_track(call, message, why, "outcome_unknown", f"Outcome unknown: {why}.")
     return MessageReply(id=message.id, position=call.position, state="unknown")
 
 

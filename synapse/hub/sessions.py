@@ -1,6 +1,7 @@
 """Sessions: who is connected now, and what their runners report; nothing here is durable."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from msgspec import Struct
 
@@ -30,6 +31,7 @@ class Session:
     """One connection. `key` is the participant's, "" until it has joined; `wanted` is how it will join on first need."""
 
     __slots__ = (
+        "admitted",
         "backlog",
         "closed",
         "folder",
@@ -38,12 +40,12 @@ class Session:
         "offered",
         "permissions",
         "pid",
-        "presence",
         "push",
         "runner_of",
         "uid",
         "user",
         "version",
+        "waits",
         "wanted",
         "when_drained",
         "workspace",
@@ -80,7 +82,8 @@ class Session:
         self.runner_of = ""
         self.offered: set[str] = set()  # messages handed to this runner and not yet typed
         self.live = Live()
-        self.presence = False  # wants to hear who comes, goes and changes
+        self.waits: dict[Any, None] = {}  # its open waits
+        self.admitted: tuple[str, Joined | None] | None = None  # folder and wish, as they were before it was admitted
         self.closed = False
 
     @property
@@ -99,7 +102,8 @@ class Sessions:
     def __init__(self) -> None:
         self._by_key: dict[str, set[Session]] = {}
         self._runners: dict[str, Session] = {}
-        self.away_since: dict[str, float] = {}
+        self.watching: set[Session] = set()  # who wants to hear of presence
+        self.away_since: dict[str, float] = {}  # key -> monotonic seconds
 
     def add(self, session: Session) -> None:
         """A participant is here."""
@@ -110,20 +114,30 @@ class Sessions:
     def remove(self, session: Session, now: float) -> None:
         """A connection ended at `now` (monotonic seconds)."""
         session.closed = True
+        self.watching.discard(session)
+        self.unkey(session)
+        if session.runner_of and self._runners.get(session.runner_of) is session:
+            del self._runners[session.runner_of]
+            self.away_since[session.runner_of] = now
+        elif session.key and not self.here(session.key):
+            self.away_since[session.key] = now
+
+    def unkey(self, session: Session) -> None:
+        """The connection is not that of this participant (any more)."""
         here = self._by_key.get(session.key)
         if here is not None:
             here.discard(session)
             if not here:
                 del self._by_key[session.key]
-        if session.runner_of and self._runners.get(session.runner_of) is session:
-            del self._runners[session.runner_of]
-            self.away_since[session.runner_of] = now
-        elif session.key and session.key not in self._by_key:
-            self.away_since[session.key] = now
+
+    def watch(self, session: Session, wanted: bool) -> None:
+        """Whether this connection wants to hear who comes, goes and changes."""
+        (self.watching.add if wanted and not session.closed else self.watching.discard)(session)
 
     def run(self, session: Session, key: str) -> None:
         """This connection is from now on the runner of the agent `key`."""
-        session.runner_of = key
+        self.unkey(session)
+        session.key = session.runner_of = key
         self._runners[key] = session
         self.away_since.pop(key, None)
 
@@ -132,6 +146,12 @@ class Sessions:
 
     def runners(self) -> Iterator[Session]:
         return iter(self._runners.values())
+
+    def of(self, key: str) -> Iterator[Session]:
+        """The connections of a participant, its runner's too."""
+        yield from self._by_key.get(key, ())
+        if key in self._runners:
+            yield self._runners[key]
 
     def here(self, key: str) -> bool:
         """Is there a connection of this participant?"""

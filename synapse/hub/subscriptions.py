@@ -3,21 +3,25 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from msgspec import Struct, json
 
-from synapse.errors import Refused
+from synapse.errors import BadRequest, Refused
 from synapse.event import Event
 from synapse.hub.agents import Agents
+from synapse.hub.facts import Renamed
 from synapse.hub.loop import Call, Hub
 from synapse.hub.recovery import events_of
 from synapse.hub.sessions import Session
-from synapse.log.base import Log
+from synapse.log.base import Log, Record
 from synapse.verb import Permission, Reply, Request, Verb, query, session
 
 logger = logging.getLogger(__name__)
 PAGE = 200  # records
+PAGE_BYTES = 1 << 20
+TRY_AGAIN = 1.0  # seconds
 BACKLOG = 256 * 1024  # bytes unsent on a connection, from which on it is served from the log again
 
 
@@ -35,21 +39,25 @@ def frame(event: Event) -> bytes:
 class Subscription:
     """What one connection follows, and how far it has come."""
 
-    __slots__ = ("cursor", "kinds", "live", "parties", "session")
+    __slots__ = ("box", "cursor", "kinds", "live", "session")
 
-    def __init__(self, session: Session, cursor: int, kinds: frozenset[str], parties: frozenset[str]) -> None:
+    def __init__(self, session: Session, cursor: int, kinds: frozenset[str], box: str) -> None:
         self.session = session
         self.cursor = cursor
         self.kinds = kinds
-        self.parties = parties  # empty: everybody's
+        self.box = box  # only what its owner is party to; "": everything
         self.live = False
 
     def wants(self, event: Event) -> bool:
-        if self.kinds and not _matches(event.kind, self.kinds):
-            return False
-        if not self.parties or event.by in self.parties:
-            return True
-        return any(party in self.parties for party in getattr(event.body, "parties", ()))
+        """Is this for the subscriber? It may have another box from here on."""
+        if not self.box:
+            return not self.kinds or _matches(event.kind, self.kinds)
+        key, body = self.session.key, event.body
+        parties = getattr(body, "parties", ())
+        mine = event.by == key or key in parties or self.box in parties
+        if isinstance(body, Renamed) and body.key == key:
+            self.box = body.box
+        return bool(mine) and (not self.kinds or _matches(event.kind, self.kinds))
 
 
 def _matches(kind: str, wanted: Collection[str]) -> bool:
@@ -62,7 +70,7 @@ class Subscriptions:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._all: dict[Session, Subscription] = {}
-        hub.on_publish = self._publish
+        hub.on_publish.append(self._publish)
 
     def add(self, subscription: Subscription) -> None:
         """Begin (or begin anew) to follow."""
@@ -74,12 +82,12 @@ class Subscriptions:
 
     def _publish(self, position: int, events: list[Event]) -> None:
         frames: dict[int, bytes] = {}
-        for subscription in self._all.values():
+        for subscription in tuple(self._all.values()):
             if not subscription.live or subscription.cursor >= position:
                 continue
             if subscription.session.backlog() > BACKLOG:
                 subscription.live = False  # too slow: back to the log, as fast as the connection drains
-                self._page(subscription)
+                subscription.session.when_drained(partial(self._page, subscription))
                 continue
             for event in events:
                 if subscription.wants(event):
@@ -90,16 +98,17 @@ class Subscriptions:
 
     def _page(self, subscription: Subscription) -> None:
         """Send what lies between the cursor and the committed head; then go live."""
+        if self._all.get(subscription.session) is not subscription:
+            return
         hub, after, until = self._hub, subscription.cursor, self._hub.outbox.committed
         if after >= until:
             subscription.live = True
             return
 
         def fetch(log: Log) -> tuple[list[bytes], int]:
-            records = list(log.read(after, limit=PAGE, until=until))
+            records, reached = _some(log, after, until, PAGE)
             events = [event for record in records for event in events_of(hub, record)]
-            frames = [frame(event) for event in events if subscription.wants(event)]
-            return frames, records[-1].position if len(records) == PAGE else until
+            return [frame(event) for event in events if subscription.wants(event)], reached
 
         future = hub.loop.run_in_executor(hub.readers, fetch, hub.log)
         future.add_done_callback(lambda done: self._paged(subscription, done))
@@ -109,14 +118,25 @@ class Subscriptions:
         if done.cancelled() or session.closed or self._all.get(session) is not subscription:
             return
         if done.exception() is not None:
-            logger.error("following failed", exc_info=done.exception())
-            self.remove(session)
+            logger.error("following failed: once more in a second", exc_info=done.exception())
+            self._hub.loop.call_later(TRY_AGAIN, self._page, subscription)
             return
         frames, reached = done.result()
         for one in frames:
             session.push(one)
         subscription.cursor = max(subscription.cursor, reached)
-        session.when_drained(lambda: self._page(subscription))
+        session.when_drained(partial(self._page, subscription))
+
+
+def _some(log: Log, after: int, until: int, limit: int) -> tuple[list[Record], int]:
+    """Some records behind a position, no more than fit into a page, and how far they reach."""
+    records, size = [], 0
+    for record in log.read(after, limit=limit, until=until):
+        records.append(record)
+        size += record.size
+        if size > PAGE_BYTES or len(records) == limit:
+            return records, record.position
+    return records, until
 
 
 class FollowRequest(Request, kw_only=True):
@@ -138,13 +158,12 @@ def follow(call: Call, request: FollowRequest) -> FollowReply:
     hub, who = call.hub, call.session
     if not request.mine and not who.admin:
         raise Refused("not_permitted", "You follow what you are party to: set `mine`.")
-    parties: frozenset[str] = frozenset()
-    if request.mine:
-        me = call.state(Agents).get(who.key)
-        parties = frozenset({who.key or "nobody", me.box if me else who.key or "nobody"})
+    if request.after > hub.head:
+        raise BadRequest("bad_cursor", f"The log ends at {hub.head}: {request.after} is of another log. Begin again.")
     after = hub.outbox.committed if request.after < 0 else request.after
-    who.presence = request.presence
-    subscription = Subscription(who, after, frozenset(request.kinds), parties)
+    hub.sessions.watch(who, request.presence)
+    box = (call.state(Agents).box_of(who) or "nobody") if request.mine else ""
+    subscription = Subscription(who, after, frozenset(request.kinds), box)
     hub.outbox.tell(hub.head, lambda position, what: hub.subscriptions.add(subscription), None)
     return FollowReply(after=after)
 
@@ -170,13 +189,16 @@ def page(call: Call, request: PageRequest) -> Callable[[Log], PageReply]:
     limit = max(1, min(request.limit, 1000))
 
     def fetch(log: Log) -> PageReply:
-        after = max(0, until - min(request.last, 1000)) if request.last else request.after
-        records = list(log.read(after, limit=None if request.last else limit, until=until))
+        if request.last:  # positions may have holes, so there are at most that many
+            last = min(request.last, 1000)
+            records, reached = list(log.read(max(0, until - last), until=until)), until
+        else:
+            last = 0
+            records, reached = _some(log, min(request.after, until), until, limit)
         events = [e for record in records for e in events_of(hub, record)]
         if request.kinds:
             events = [e for e in events if _matches(e.kind, request.kinds)]
-        reached = records[-1].position if records and len(records) == limit else until
-        return PageReply(events=events[-request.last :] if request.last else events, next=reached)
+        return PageReply(events=events[-last:], next=reached)
 
     return fetch
 

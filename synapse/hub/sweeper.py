@@ -7,10 +7,10 @@ from typing import Protocol
 from synapse.errors import SynapseError
 from synapse.hub.agents import Agent, Agents
 from synapse.hub.ending import answer_requester, end_task
-from synapse.hub.facts import DeadLettered, Failed, WaitEnded
+from synapse.hub.facts import Acknowledged, DeadLettered, Failed, WaitEnded
 from synapse.hub.joining import bury, depart
 from synapse.hub.loop import Call, Hub
-from synapse.hub.mailbox import Mailbox
+from synapse.hub.mailbox import QUEUED, READ, Mailbox
 from synapse.hub.sessions import Session
 from synapse.hub.tasks import Tasks
 from synapse.verb import Change, Reply, change
@@ -23,7 +23,8 @@ MAIL_TTL = 7 * 24 * 3600.0
 WAIT_GRACE = 15.0  # seconds in which a waiting client must have asked again
 IDLE = 60.0  # seconds between sweeps when nothing is due
 LOOK_AGAIN = 1.0  # seconds until the process of a lost runner is looked at once more
-AT_ONCE = 200
+AWAY = 120.0  # seconds after which an agent of another machine, whose process we cannot look at, is lost
+AT_ONCE = 200  # events of one record
 
 
 class Processes(Protocol):
@@ -54,39 +55,46 @@ def sweep(call: Call, request: SweepRequest) -> SweepReply:
     for key in request.lost:
         agent = agents.get(key)
         if agent is not None:
+            call.workspace = agent.workspace
             depart(call, agent, "runner_lost", "The agent's process ended without a word.")
             return SweepReply(more=True)
     for box in call.state(Mailbox).boxes():
-        if box.startswith("a-") and agents.at_box(box) is None:
+        if box in agents.gone:
+            call.workspace = agents.gone[box].workspace
             bury(call, box, agents.label(box))
             return SweepReply(more=True)
-    more = _end_waits(call)
-    return SweepReply(more=_expire_mail(call) or more if request.ripe else more)
+    if not request.ripe:
+        return SweepReply(more=False)
+    return SweepReply(more=_end_waits(call) or _expire_mail(call))
 
 
 def _end_waits(call: Call) -> bool:
-    now, waited = call.hub.clock.monotonic(), call.hub.waited
-    for task in call.state(Tasks).live.values():
-        if task.mode != "wait" or call.hub.waits.waiting_for(task.id):
+    """Nobody waits any more for what was to be waited for: the answer will come as a message."""
+    hub, tasks = call.hub, call.state(Tasks)
+    now = hub.clock.monotonic()
+    for id in tasks.waited_for:
+        if hub.waits.waiting_for(id) or now - hub.waited.setdefault(id, now) <= WAIT_GRACE:
             continue
-        if now - waited.setdefault(task.id, now) > WAIT_GRACE:
-            call.emit(WaitEnded(task=task.id, box=task.box, requester=task.requester), task.id)
-            if len(call.events) >= AT_ONCE:
-                return True
+        task = tasks.live[id]
+        call.emit(WaitEnded(task=id, box=task.box, requester=task.requester), id)
+        if len(call.events) >= AT_ONCE:
+            return True
     return False
 
 
 def _expire_mail(call: Call) -> bool:
+    """What nobody took in seven days; by the clock, for `at` stays ahead of one that was wrong for a while."""
     tasks = call.state(Tasks)
-    for message in call.state(Mailbox):
-        if call.at - message.at <= MAIL_TTL or message.state == "typing":
-            continue
-        call.emit(DeadLettered(id=message.id, box=message.box, sender=message.sender, reason="expired"), message.id)
+    for message in call.state(Mailbox).older(call.hub.clock.now() - MAIL_TTL):
         task = tasks.live.get(message.task)
-        if task is not None:
-            end_task(call, task, Failed, text="Nobody took it in 7 days.", reason="expired", source="hub")
-        elif message.role == "note":
-            answer_requester(call, message.sender, "Nobody read it in 7 days.", message.id, role="notification")
+        if message.state == READ and task is None:
+            call.emit(Acknowledged(id=message.id, box=message.box, sender=message.sender), message.id)
+        elif message.state == QUEUED:
+            call.emit(DeadLettered(id=message.id, box=message.box, sender=message.sender, reason="expired"), message.id)
+            if task is not None:
+                end_task(call, task, Failed, text="Nobody took it in 7 days.", reason="expired", source="hub")
+            elif message.role == "note":
+                answer_requester(call, message.sender, "Nobody read it in 7 days.", message.id, role="notification")
         if len(call.events) >= AT_ONCE:
             return True
     return False
@@ -110,33 +118,32 @@ class Sweeper:
         if self._timer is None or self._timer.when() > due:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._hub.loop.call_at(due, self._run)
+            self._timer = self._hub.loop.call_at(due, self.run)
 
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
     def _committed(self, touched: set[str]) -> None:
-        """A box may have lost its owner."""
-        if any(topic.startswith("a-") and topic in self._gone for topic in touched):
+        """A box may have lost its owner, or somebody may wait."""
+        gone = self._hub.state.get(Agents).gone
+        if any(topic in gone for topic in touched):
             self.soon()
+        elif self._hub.state.get(Tasks).waited_for:
+            self.soon(WAIT_GRACE)
 
-    @property
-    def _gone(self) -> dict[str, tuple[str, str, str]]:
-        return self._hub.state.get(Agents).gone
-
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Sweep now."""
         self._timer = None
         hub = self._hub
         if hub.suspended or hub.read_only:
             self.soon(LOOK_AGAIN)
             return
         self._watch_clocks()
-        living = hub.state.get(Tasks).live
-        hub.waited = {task: seen for task, seen in hub.waited.items() if task in living}
         try:
-            lost, uncertain = self._lost()
+            self._forget()
             ripe = hub.clock.monotonic() >= self._quiet_until
+            lost, uncertain = self._lost(ripe)
             more = hub.decide(self._session, sweep, SweepRequest(ripe=ripe, lost=lost)).more
         except SynapseError as error:
             logger.warning("nothing swept: %s", error)
@@ -146,10 +153,15 @@ class Sweeper:
         elif uncertain:
             self.soon(LOOK_AGAIN)
         else:
-            self.soon(WAIT_GRACE if self._somebody_waits() else IDLE)
+            self.soon(IDLE)
 
-    def _somebody_waits(self) -> bool:
-        return any(task.mode == "wait" for task in self._hub.state.get(Tasks).live.values())
+    def _forget(self) -> None:
+        """What was remembered about tasks and stays that are over."""
+        hub = self._hub
+        waiting, agents = hub.state.get(Tasks).waited_for, hub.state.get(Agents)
+        hub.waited = {task: seen for task, seen in hub.waited.items() if task in waiting}
+        away = hub.sessions.away_since
+        hub.sessions.away_since = {key: since for key, since in away.items() if agents.get(key) is not None}
 
     def _watch_clocks(self) -> None:
         """After a sleep or a set clock, nobody expires before one heartbeat has passed."""
@@ -160,18 +172,21 @@ class Sweeper:
             self._quiet_until = monotonic + HEARTBEAT
         self._clocks = (now, monotonic)
 
-    def _lost(self) -> tuple[tuple[str, ...], bool]:
-        """The agents whose runner's process is gone; and whether one without connection must be looked at again."""
+    def _lost(self, ripe: bool) -> tuple[tuple[str, ...], bool]:
+        """The agents whose runner is gone; and whether one without connection must be looked at again soon."""
         lost, uncertain = [], False
         now = self._hub.clock.monotonic()
         for agent in self._hub.state.get(Agents):
             if not agent.wrapped or self._hub.sessions.runner(agent.key) is not None:
                 continue
+            away = now - self._hub.sessions.away_since.setdefault(agent.key, now)
             if agent.pid and not self._processes.alive(agent.pid, agent.pid_start):
                 self._end_child(agent)
                 lost.append(agent.key)
+            elif not agent.pid and ripe and away > AWAY:
+                lost.append(agent.key)
             else:
-                uncertain = uncertain or now - self._hub.sessions.away_since.get(agent.key, -1e9) < HEARTBEAT
+                uncertain = uncertain or bool(agent.pid and away < HEARTBEAT)
         return tuple(lost), uncertain
 
     def _end_child(self, agent: Agent) -> None:

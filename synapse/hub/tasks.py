@@ -1,5 +1,6 @@
 """Tasks: pieces of work asked of an agent, their states, and who waits for whom."""
 
+from collections.abc import Callable, Iterable
 from sys import intern
 from typing import NamedTuple
 
@@ -54,14 +55,15 @@ class Finished(NamedTuple):
 
 class _Dump(Struct, array_like=True):
     live: list[Task]
-    finished: dict[str, tuple[str, str, str, int, int]]
+    finished: dict[str, Finished]
+    current: dict[str, str]
 
 
 class Tasks:
     """Tasks by id: the living in full, the finished as a line."""
 
     name = "tasks"
-    version = 1
+    version = 2
     kinds = frozenset(
         {Submitted.kind, Working.kind, InputRequired.kind, Resumed.kind, WaitEnded.kind, Renamed.kind}
         | {Completed.kind, Failed.kind, Canceled.kind, Rejected.kind}
@@ -75,7 +77,8 @@ class Tasks:
         self.finished: dict[str, Finished] = {}
         self._current: dict[str, str] = {}  # agent key -> the task in its terminal
         self._by_box: dict[str, dict[str, None]] = {}
-        self._waiting: dict[str, dict[str, None]] = {}  # requester's box -> its tasks that block it
+        self._by_requester: dict[str, dict[str, None]] = {}
+        self.waited_for: dict[str, None] = {}  # tasks that somebody should be waiting for
 
     def apply(self, event: Event) -> None:
         body = event.body
@@ -112,47 +115,42 @@ class Tasks:
         elif isinstance(body, Resumed):
             task.state, task.question, task.choices = "working", "", ()
         elif isinstance(body, WaitEnded):
-            task.mode = "notify"
-            self._unblock(task)
+            task.mode, task.blocking = "notify", False
+            self.waited_for.pop(task.id, None)
 
     def _put(self, task: Task) -> None:
         self.live[task.id] = task
         self._by_box.setdefault(task.box, {})[task.id] = None
-        if task.blocking:
-            self._waiting.setdefault(task.requester, {})[task.id] = None
-        if task.agent:
-            self._current[task.agent] = task.id
+        self._by_requester.setdefault(task.requester, {})[task.id] = None
+        if task.mode == "wait":
+            self.waited_for[task.id] = None
 
     def _end(self, task: Task, state: str, position: int) -> None:
         del self.live[task.id]
+        self.waited_for.pop(task.id, None)
         _discard(self._by_box, task.box, task.id)
-        self._unblock(task)
+        _discard(self._by_requester, task.requester, task.id)
         if task.agent and self._current.get(task.agent) == task.id:
             del self._current[task.agent]
         self.finished[task.id] = Finished(state, task.box, task.requester, task.position, position)
 
-    def _unblock(self, task: Task) -> None:
-        task.blocking = False
-        _discard(self._waiting, task.requester, task.id)
-
     def _rename(self, old: str, new: str) -> None:
-        for task in self._by_box.pop(old, {}):
-            self.live[task].box = new
-            self._by_box.setdefault(new, {})[task] = None
-        for task in self._waiting.pop(old, {}):
-            self._waiting.setdefault(new, {})[task] = None
-        for task_ in self.live.values():
-            if task_.requester == old:
-                task_.requester = new
+        for id in self._by_box.pop(old, {}):
+            self.live[id].box = new
+            self._by_box.setdefault(new, {})[id] = None
+        for id in self._by_requester.pop(old, {}):
+            self.live[id].requester = new
+            self._by_requester.setdefault(new, {})[id] = None
 
     def dump(self) -> bytes:
-        return msgspec.msgpack.encode(_Dump(list(self.live.values()), self.finished))  # type: ignore[arg-type]
+        return msgspec.msgpack.encode(_Dump(list(self.live.values()), self.finished, self._current))
 
     def load(self, state: bytes) -> None:
         dumped = msgspec.msgpack.decode(state, type=_Dump)
         self.reset()
         for task in dumped.live:
             self._put(task)
+        self._current = dumped.current
         self.finished = {
             id: Finished(intern(a), intern(b), intern(c), d, e) for id, (a, b, c, d, e) in dumped.finished.items()
         }
@@ -176,19 +174,26 @@ class Tasks:
         """The living tasks of a box, oldest first."""
         return [self.live[id] for id in self._by_box.get(box, ())]
 
-    def circle(self, requester: str, box: str) -> list[str]:
-        """The boxes of the circle that would close if `requester` waited for `box`; empty when there is none."""
+    def circle(self, requester: str, box: str, waits: Callable[[str], Iterable[str]] = lambda box: ()) -> list[str]:
+        """The boxes of the circle that would close if `requester` waited for `box`; empty when there is none.
+
+        `waits` tells for whom the owner of a box waits beside the tasks that block it.
+        """
         trail, seen = [[requester, box]], {box}
         while trail:
             path = trail.pop()
             if path[-1] == requester:
                 return path
-            for id in self._waiting.get(path[-1], ()):
-                held_by = self.live[id].box
+            for held_by in (*self._blocking(path[-1]), *waits(path[-1])):
                 if held_by not in seen:
                     seen.add(held_by)
                     trail.append([*path, held_by])
         return []
+
+    def _blocking(self, requester: str) -> list[str]:
+        """The boxes whose answers a participant waits for."""
+        asked = (self.live[id] for id in self._by_requester.get(requester, ()))
+        return [task.box for task in asked if task.blocking]
 
 
 def _discard(index: dict[str, dict[str, None]], key: str, id: str) -> None:

@@ -3,15 +3,19 @@
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from synapse.hub.sessions import Session
+
 
 class Waiter:
-    """One wait: `ask()` gives the answer or None; `topics` are the stories and parties that may change it."""
+    """One wait: `ask()` answers if it can and says whether it has; `topics` are the stories and parties it depends on."""
 
-    __slots__ = ("ask", "done", "timer", "topics")
+    __slots__ = ("ask", "done", "over", "session", "timer", "topics")
 
-    def __init__(self, ask: Callable[[], bool], topics: Collection[str]) -> None:
-        self.ask = ask  # True when it has answered
+    def __init__(self, session: Session, ask: Callable[[], bool], topics: Collection[str]) -> None:
+        self.session = session
+        self.ask = ask
         self.topics = topics
+        self.over: Callable[[], None] = lambda: None  # answers that there is no answer yet
         self.timer: Any = None
         self.done = False
 
@@ -23,12 +27,14 @@ class Waits:
         self._by_topic: dict[str, dict[Waiter, None]] = {}
 
     def add(self, waiter: Waiter) -> None:
+        waiter.session.waits[waiter] = None
         for topic in waiter.topics:
             self._by_topic.setdefault(topic, {})[waiter] = None
 
     def remove(self, waiter: Waiter) -> None:
         """Forget a wait, and its timer with it."""
         waiter.done = True
+        waiter.session.waits.pop(waiter, None)
         if waiter.timer is not None:
             waiter.timer.cancel()
         for topic in waiter.topics:
@@ -37,6 +43,14 @@ class Waits:
                 waiting.pop(waiter, None)
                 if not waiting:
                     del self._by_topic[topic]
+
+    def drop(self, session: Session) -> set[str]:
+        """Forget the waits of a connection that has ended; the topics that it waited for."""
+        topics: set[str] = set()
+        for waiter in tuple(session.waits):
+            topics.update(waiter.topics)
+            self.remove(waiter)
+        return topics
 
     def waiting_for(self, topic: str) -> bool:
         """Does anybody wait for this?"""
@@ -56,7 +70,8 @@ class Waits:
         self.wake(tuple(self._by_topic))
 
     def close(self) -> None:
-        """End all waits without an answer: the connections close too."""
+        """End all waits as if their time were over."""
         for waiting in list(self._by_topic.values()):
             for waiter in tuple(waiting):
-                self.remove(waiter)
+                if not waiter.done:
+                    waiter.over()

@@ -1,6 +1,6 @@
 """The verbs about tasks: waiting for them, ending them, and their history."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import msgspec
 from msgspec import field
@@ -10,7 +10,7 @@ from synapse.hub.agents import Agents
 from synapse.hub.ending import end_task
 from synapse.hub.facts import Canceled, Completed, Failed, InputRequired, Rejected, Resumed, WaitEnded
 from synapse.hub.loop import Call
-from synapse.hub.messages import refuse_circle
+from synapse.hub.messages import check_blob, refuse_circle
 from synapse.hub.reading import full_text, stored_message
 from synapse.hub.tasks import Finished, Task, Tasks
 from synapse.log.base import Log, Record
@@ -72,6 +72,7 @@ class CompleteRequest(Change, kw_only=True):
 @change("tasks.complete", spill="text")
 def complete(call: Call, request: CompleteRequest) -> TaskReply:
     """A runner hands in the answer that its agent gave for a task."""
+    check_blob(request.blob)
     task = _in_my_hands(call, request.task)
     text = request.text if request.text.strip() or request.blob else MISSING
     if request.failed:
@@ -132,9 +133,7 @@ def resume(call: Call, request: TaskRequest) -> TaskReply:
 def cancel(call: Call, request: TaskRequest) -> TaskReply:
     """Call a task off: taken out of the queue, or interrupted in the terminal."""
     task = call.state(Tasks).get(request.task)
-    me = call.state(Agents).get(call.by)
-    mine = me.box if me else call.by
-    if task.requester != mine and not call.session.admin:
+    if task.requester != call.state(Agents).box_of(call.session) and not call.session.admin:
         raise Refused("not_yours", "Only who asked for a task, or a person, calls it off.")
     end_task(call, task, Canceled, text=request.reason or "It was called off.", source="hub", reason="canceled")
     return TaskReply(task_id=task.id, state="canceled", position=call.position)
@@ -144,8 +143,7 @@ def cancel(call: Call, request: TaskRequest) -> TaskReply:
 def stop_waiting(call: Call, request: TaskRequest) -> TaskReply:
     """Wait no longer for a task: its answer will come as a message."""
     task = call.state(Tasks).get(request.task)
-    me = call.state(Agents).get(call.by)
-    if task.requester != (me.box if me else call.by):
+    if task.requester != call.state(Agents).box_of(call.session):
         raise Refused("not_yours", "You did not ask for this task.")
     if task.mode == "wait":
         call.emit(WaitEnded(task=task.id, box=task.box, requester=task.requester), task.id)
@@ -189,19 +187,30 @@ def history(call: Call, request: HistoryRequest) -> Callable[[Log], HistoryReply
     if not 1 <= request.limit <= 1000:
         raise BadRequest("bad_limit", "limit: from 1 to 1000.")
     tasks, agents = call.state(Tasks), call.state(Agents)
-    box = agents.find(request.agent, call.workspace)[0] if request.agent else ""
+    boxes = _boxes(agents, request.agent, call) if request.agent else ()
     rows: list[Row] = [
         (t.id, agents.label(t.box), agents.label(t.requester), t.state, t.position, 0)
         for t in reversed(tasks.live.values())
-        if not box or t.box == box
+        if not boxes or t.box in boxes
     ]
     for id, done in reversed(tasks.finished.items()):
         if len(rows) >= request.limit + len(tasks.live):
             break
-        if not box or done.box == box:
+        if not boxes or done.box in boxes:
             rows.append((id, agents.label(done.box), agents.label(done.requester), done.state, done.position, done.end))
     rows = sorted(rows, key=lambda row: row[4])[-request.limit :]
     return lambda log: HistoryReply(tasks=_entries(log, rows))
+
+
+def _boxes(agents: Agents, target: str, call: Call) -> Collection[str]:
+    """The boxes of a target; an automatic name that left is found by its key, id or name."""
+    past = agents.past(target, call.workspace)
+    try:
+        return {*past, agents.find(target, call.workspace, call.session.user)[0]}
+    except NotFound:
+        if not past:
+            raise
+        return past
 
 
 class TaskShowRequest(Request, kw_only=True):
