@@ -58,7 +58,8 @@ class Spec:
 
     @classmethod
     def of(cls, told: dict[str, Any]) -> "Spec":
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
+        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in told.items()}
+        return cls(**values)
 
 
 class Agent:
