@@ -6,34 +6,36 @@ import sys
 
 def main() -> None:
     """Run one command and leave with its exit status."""
-    words = sys.argv[1:]
+    try:
+        status = _run(sys.argv[1:])
+    except KeyboardInterrupt:
+        status = 130
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os._exit(status or 1)  # whoever read us is gone: nothing to say to nobody
+    sys.exit(status)
+
+
+def _run(words: "list[str]") -> int:
     status = _quick(words)
     if status is None:
         from synapse.cli.full import run
 
         status = run(words)
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os._exit(1)  # whoever read us is gone: nothing to say to nobody
-    sys.exit(status)
+    return status
 
 
 def _quick(words: "list[str]") -> "int | None":
     """The exit status of a quick command; None when click should look at the words."""
-    from synapse.cli import GROUPS
+    from synapse.cli.command import Unusual, find, parse
 
-    group = GROUPS.get(words[0]) if words else None
-    if group is None:
-        return None
-    from synapse.cli.command import Unusual, parse
-
-    module = __import__(f"synapse.cli.{group}", fromlist=["COMMANDS"])
-    command = next(command for command in module.COMMANDS if command.name == words[0])
-    if not command.quick:
+    command, rest = find(words)
+    if command is None or not command.quick:
         return None
     try:
-        values = parse(command, words[1:])
+        values = parse(command, rest)
     except Unusual:
         return None
     from synapse.cli.errors import guarded

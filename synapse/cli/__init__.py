@@ -1,4 +1,4 @@
-"""The command line. `GROUPS` says which file a command lives in, so that one command loads one file."""
+"""The command line. `GROUPS` says which file a command lives in, so that one command loads one file; help keeps its order."""
 
 GROUPS = {
     "send": "messages",
@@ -7,7 +7,7 @@ GROUPS = {
     "broadcast": "messages",
     "inbox": "inbox",
     "wait": "inbox",
-    "listen": "inbox",
+    "listen": "listen",
     "who": "looking",
     "list": "looking",
     "status": "looking",
@@ -26,4 +26,13 @@ GROUPS = {
     "rename": "agents",
     "logs": "logs",
     "demo": "demo",
+    "_runner": "agents",
+    "_demo-agent": "agents",
+}
+
+SECTIONS = {
+    "Talk": ("send", "reply", "interrupt", "broadcast", "inbox", "wait", "listen"),
+    "Look": ("who", "list", "status", "state", "history", "events", "logs"),
+    "Agents": ("run", "start", "attach", "stop", "kill", "rename"),
+    "The hub": ("serve", "hub", "restart", "backup", "demo"),
 }

@@ -9,7 +9,7 @@ from synapse.errors import BadRequest
 class Option:
     """`--name` with a value, or a flag; `names` are its spellings, the first long one gives the parameter's name."""
 
-    __slots__ = ("choices", "default", "flag", "help", "kind", "metavar", "names", "parameter")
+    __slots__ = ("choices", "default", "flag", "help", "hidden", "kind", "metavar", "names", "parameter")
 
     def __init__(
         self,
@@ -21,6 +21,7 @@ class Option:
         parameter: str = "",
         metavar: str = "",
         choices: "tuple[str, ...]" = (),
+        hidden: bool = False,
     ) -> None:
         self.names = names
         self.help = help
@@ -31,6 +32,7 @@ class Option:
         self.parameter = parameter or long.lstrip("-").replace("-", "_")
         self.metavar = metavar
         self.choices = choices
+        self.hidden = hidden  # not in the help: for our own processes
 
 
 class Argument:
@@ -49,6 +51,7 @@ class Argument:
 class Command:
     """A command: `run(**parameters)` gives the exit status (None is 0); `example` is shown in its help and run by a test.
 
+    A name of two words (`inbox read`) is a command under another, which is declared too and does what is usual.
     `quick` commands are parsed without click when nothing is unusual about their words.
     """
 
@@ -69,6 +72,36 @@ class Command:
         self.params = params
         self.example = example
         self.quick = quick
+
+
+def declared(name: str) -> "tuple[Command, ...]":
+    """The commands of the file in which a name lives, loaded now; none for a name that nobody declares."""
+    from synapse.cli import GROUPS
+
+    file = GROUPS.get(name)
+    if file is None:
+        return ()
+    try:
+        module = __import__(f"synapse.cli.{file}", fromlist=["COMMANDS"])
+    except ModuleNotFoundError as error:
+        if error.name != f"synapse.cli.{file}":
+            raise
+        return ()  # this part is not installed
+    commands: tuple[Command, ...] = module.COMMANDS
+    return commands
+
+
+def find(words: "list[str]") -> "tuple[Command | None, list[str]]":
+    """The command that a line means, by its first two words or its first, and the words that follow."""
+    if not words:
+        return None, []
+    one, two = None, None
+    for command in declared(words[0]):
+        if command.name == words[0]:
+            one = command
+        elif words[1:] and command.name == f"{words[0]} {words[1]}":
+            two = command
+    return (two, words[2:]) if two is not None else (one, words[1:])
 
 
 class Unusual(Exception):
@@ -149,18 +182,42 @@ NO_START = Option("--no-start", flag=True, help="Do not start a hub when none is
 COMMON = (AS_JSON, FROM, WORKSPACE, NO_START)
 
 
+LONGEST_TEXT = (1 << 20) - 8192  # bytes of JSON: a frame to the hub holds 1 MiB
+
+
 def text_of(text: "str | None", file: "str | None", stdin: bool) -> str:
     """A text from the argument, a file, or standard input (`-` or --stdin); BadRequest when there is not just one."""
-    import sys
-
     if (text is not None) + (file is not None) + bool(stdin) > 1:
         raise BadRequest("two_texts", "Give the text once: as an argument, by --message-file, or by --stdin.")
     if file is not None:
         try:
-            with open(file, encoding="utf-8") as opened:
-                return opened.read()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadRequest("bad_file", f"{file} cannot be read as text: {error}.") from None
-    if stdin or text == "-":
-        return sys.stdin.read()
-    return text or ""
+            with open(file, "rb") as opened:
+                found = _decoded(opened.read(), file)
+        except OSError as error:
+            raise BadRequest("bad_file", f"{file} cannot be read: {error.strerror}.") from None
+    elif stdin or text == "-":
+        with open(0, "rb", closefd=False) as opened:
+            found = _decoded(opened.read(), "Standard input")
+    else:
+        found = _decoded((text or "").encode("utf-8", "surrogateescape"), "The text")
+    _check_length(found)
+    return found
+
+
+def _decoded(content: bytes, what: str) -> str:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest("not_text", f"{what} is not UTF-8 (byte {error.start}): convert it first.") from None
+    if "\0" in text:
+        raise BadRequest("not_text", f"{what} holds NUL bytes: that is no text. Send the path of the file instead.")
+    return text
+
+
+def _check_length(text: str) -> None:
+    from synapse.client.lines import dumps
+
+    if len(text) > LONGEST_TEXT // 12 and len(dumps(text)) > LONGEST_TEXT:  # a character takes 12 bytes at most
+        raise BadRequest(
+            "too_large", f"The text is too long ({len(text.encode()) >> 10} kB; 1 MB is the limit): send a file's path."
+        )

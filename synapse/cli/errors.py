@@ -5,7 +5,7 @@ import os
 from synapse.client.lines import dumps
 from synapse.errors import BadRequest, SynapseError
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+OK, FAILED, USAGE, TIME_OVER, INTERRUPTED = 0, 1, 2, 124, 130
 
 
 def guarded(run: object, values: "dict[str, object]") -> int:
@@ -24,7 +24,15 @@ def guarded(run: object, values: "dict[str, object]") -> int:
 def told(error: SynapseError, as_json: bool) -> int:
     """Say what went wrong: 2 when the words were wrong, 1 otherwise."""
     if as_json:
-        os.write(2, dumps({"error": {"code": error.code, "message": error.sentence, **error.details}}))
+        say(dumps({"error": {"code": error.code, "message": error.sentence, **error.details}}))
     else:
-        os.write(2, f"synapse: {error.sentence}\n".encode("utf-8", "replace"))
+        say(f"synapse: {error.sentence}\n".encode("utf-8", "replace"))
     return USAGE if isinstance(error, BadRequest) else FAILED
+
+
+def say(line: bytes) -> None:
+    """Write on standard error, if there is one."""
+    try:
+        os.write(2, line)
+    except OSError:
+        pass  # nobody wants to hear it

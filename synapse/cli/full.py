@@ -1,33 +1,61 @@
 """The whole command line by click: help, mistakes, completion, and every command that is not a quick one."""
 
+from difflib import get_close_matches
 from typing import Any
 
-import rich_click as click
+import click
+import rich_click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from synapse import __version__
-from synapse.cli import GROUPS
-from synapse.cli.command import Argument, Command, Option
-from synapse.cli.errors import guarded
+from synapse.cli import GROUPS, SECTIONS
+from synapse.cli.command import Argument, Command, Option, declared
+from synapse.cli.errors import FAILED, INTERRUPTED, guarded, told
+from synapse.errors import BadRequest
+
+HELP = rich_click.RichHelpConfiguration(
+    text_markup="markdown",
+    command_groups={"synapse": [{"name": name, "commands": list(names)} for name, names in SECTIONS.items()]},
+    width=None,
+    max_width=110,
+)
 
 
-class Lazy(click.RichGroup):
+class Lazy(rich_click.RichGroup):
     """Loads the file of a command when it is asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(GROUPS)
+        return [name for name in GROUPS if declared(name)]
 
     def get_command(self, ctx: Any, name: str) -> Any:
-        found = find(name)
-        return None if found is None else build(found)
+        commands = declared(name)
+        named = next((command for command in commands if command.name == name), None)
+        below = [command for command in commands if command.name.startswith(f"{name} ")]
+        if named is None:
+            return None
+        return group(named, below) if below else build(named)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None:
+            raise click.UsageError(f"There is no command '{args[0]}'.{_nearest(args[0], GROUPS)}", ctx)
+        return super().resolve_command(ctx, args)
 
 
-def find(name: str) -> Command | None:
-    """The declaration of a command."""
-    if name not in GROUPS:
-        return None
-    module = __import__(f"synapse.cli.{GROUPS[name]}", fromlist=["COMMANDS"])
-    commands: tuple[Command, ...] = module.COMMANDS
-    return next(command for command in commands if command.name == name)
+class Family(rich_click.RichGroup):
+    """A command with others below it; without their names it does what is usual itself."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None:
+            raise click.UsageError(
+                f"There is no '{ctx.command_path} {args[0]}'.{_nearest(args[0], self.commands)}", ctx
+            )
+        return super().resolve_command(ctx, args)
+
+
+def _nearest(name: str, names: Any) -> str:
+    near = get_close_matches(name, list(names), n=3)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def build(command: Command) -> click.Command:
@@ -37,31 +65,86 @@ def build(command: Command) -> click.Command:
     def callback(**values: Any) -> None:
         raise SystemExit(guarded(command.run, values))
 
-    return click.RichCommand(
+    return rich_click.RichCommand(
+        name=command.name.rpartition(" ")[2],
+        params=[_param(param) for param in command.params],
+        callback=callback,
+        help=_help(command),
+        short_help=command.help,
+        context_settings={"ignore_unknown_options": rest, "allow_interspersed_args": not rest},
+    )
+
+
+def group(command: Command, below: list[Command]) -> click.Command:
+    """A click group from a declaration and those below it."""
+
+    @click.pass_context
+    def callback(ctx: click.Context, /, **values: Any) -> None:
+        if ctx.invoked_subcommand is None:
+            raise SystemExit(guarded(command.run, values))
+        early = [name for name in values if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+        if early:
+            path = f"{ctx.command_path} {ctx.invoked_subcommand}"
+            raise click.UsageError(f"Options of '{path}' come after it: {path} ... --option.", ctx)
+
+    return Family(
         name=command.name,
         params=[_param(param) for param in command.params],
         callback=callback,
-        help=f"{command.help}\n\n**Example**: `{command.example}`",
-        context_settings={"ignore_unknown_options": rest, "allow_interspersed_args": not rest},
+        help=_help(command),
+        short_help=command.help,
+        invoke_without_command=True,
+        no_args_is_help=False,
+        subcommand_metavar="[COMMAND]",
+        commands={one.name.partition(" ")[2]: build(one) for one in below},
     )
+
+
+def _help(command: Command) -> str:
+    return f"{command.help}\n\n**Example**: `{command.example}`"
 
 
 def _param(param: Option | Argument) -> click.Parameter:
     if isinstance(param, Argument):
         kind = click.UNPROCESSED if param.rest else click.STRING
-        return click.Argument([param.name], required=param.required, nargs=-1 if param.many else 1, type=kind)
+        complete = _targets if param.name == "target" else None
+        return rich_click.RichArgument(
+            [param.name], required=param.required, nargs=-1 if param.many else 1, type=kind, help=param.help,
+            shell_complete=complete,
+        )  # fmt: skip
     if param.flag:
-        return click.Option([*param.names, param.parameter], is_flag=True, default=False, help=param.help)
+        return click.Option(
+            [*param.names, param.parameter], is_flag=True, default=False, help=param.help, hidden=param.hidden
+        )
     value: Any = click.Choice(param.choices) if param.choices else param.kind
     shown = param.default is not None and param.default != ""
     return click.Option(
         [*param.names, param.parameter], type=value, default=param.default, show_default=shown, help=param.help,
-        metavar=param.metavar or None,
+        metavar=param.metavar or None, hidden=param.hidden,
     )  # fmt: skip
 
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.rich_config(help_config=click.RichHelpConfiguration(text_markup="markdown"))
+def _targets(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+    """Who is here, for the shell's completion."""
+    from synapse.client.blocking import Client
+    from synapse.errors import SynapseError
+
+    try:
+        with Client(start=False) as client:
+            found = client.call("agents.who").get("participants") or []
+    except SynapseError:
+        return []
+    assert isinstance(found, list)
+    return [CompletionItem(one["name"], help=one["type"]) for one in found if one["name"].startswith(incomplete)]
+
+
+@click.group(
+    cls=Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "rich_help_config": HELP},
+    epilog="`synapse help COMMAND` shows one command with its options and an example.\n\n"
+    'Completion in the shell: `eval "$(_SYNAPSE_COMPLETE=bash_source synapse)"` (or `zsh_source`, `fish_source`).\n\n'
+    "Exit status: 0 done, 1 refused or failed, 2 wrong words, 124 the time was over, 130 interrupted.",
+)
 @click.version_option(__version__, prog_name="synapse")
 def synapse() -> None:
     """A team of command-line coding agents: `synapse run claude` is `claude`, plus a name and an address."""
@@ -69,8 +152,22 @@ def synapse() -> None:
 
 def run(words: list[str]) -> int:
     """Run one command line; its exit status."""
+    if not words or words[0] == "help":
+        words = [*words[1:], "--help"]
     try:
-        synapse.main(args=words, prog_name="synapse", standalone_mode=True)
+        return synapse.main(args=words, prog_name="synapse", standalone_mode=False) or 0
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    return 0
+        return end.code if isinstance(end.code, int) else FAILED
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        return told(BadRequest("usage", _sentence(error)), "--json" in words)
+    except click.Abort:
+        return INTERRUPTED
+
+
+def _sentence(error: click.ClickException) -> str:
+    said = error.format_message().strip()
+    ctx = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx is not None else "synapse"
+    return f"{said}{'' if said.endswith(('.', '?')) else '.'} See `{path} --help`."

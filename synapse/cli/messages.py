@@ -1,11 +1,11 @@
 """`send`, `reply`, `interrupt`, `broadcast`: talking to agents."""
 
-import os
-
 from synapse.cli.command import COMMON, Argument, Command, Option, text_of
+from synapse.cli.errors import TIME_OVER, say
+from synapse.cli.table import harmless, write, write_text
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
-from synapse.errors import BadRequest
+from synapse.errors import BadRequest, NotFound, SynapseError
 
 TEXT = (
     Argument("text", help="What to say; `-` reads standard input.", required=False),
@@ -34,59 +34,84 @@ def send(
     """Send work (or, with --silent, a note) and, with --wait, print the answer and nothing else."""
     if wait + notify + silent > 1:
         raise BadRequest("two_modes", "Choose one of --wait, --notify and --silent.")
+    if timeout is not None and not wait:
+        raise BadRequest("no_wait", "--timeout is how long --wait waits: give both.")
     mode = "wait" if wait else "silent" if silent else "notify"
+    content = text_of(text, message_file, stdin)
     with Client(sender or "", workspace or "", start=not no_start) as client:
-        content = text_of(text, message_file, stdin)
         sent = client.change("messages.send", to=target, text=content, priority=priority, mode=mode)
+        tasks = sent.get("tasks") or [sent.get("task_id")]
         if not wait or not sent.get("task_id"):
+            if wait:
+                say(b"synapse: a note to many: no answer comes.\n")
             return _told(sent, as_json)
-        return await_answer(client, str(sent["task_id"]), timeout, as_json)
+        assert isinstance(tasks, list)
+        return max([await_answer(client, str(task), timeout, as_json, named=len(tasks) > 1) for task in tasks])
 
 
 def _told(sent: "dict[str, object]", as_json: bool) -> int:
-    if as_json:
-        os.write(1, dumps(sent))
-    else:
-        to = sent.get("to") or []
-        assert isinstance(to, list)
-        what = sent.get("task_id") or sent["id"]
-        os.write(1, f"queued for {', '.join(to)}: {what}\n".encode())
+    to = sent.get("to") or []
+    assert isinstance(to, list)
+    write(dumps(sent).decode() if as_json else f"queued for {', '.join(to)}: {sent.get('task_id') or sent['id']}\n")
     return 0
 
 
-def await_answer(client: Client, task: str, timeout: "float | None", as_json: bool) -> int:
+def await_answer(client: Client, task: str, timeout: "float | None", as_json: bool, *, named: bool = False) -> int:
     """Wait for the end of a task and print its answer; 1 when it failed, 124 when the time was over."""
     from time import monotonic
 
     end = None if timeout is None else monotonic() + timeout
-    while True:
-        left = 60.0 if end is None else min(60.0, end - monotonic())
-        if left <= 0:
-            client.change("tasks.stop_waiting", task=task)
-            os.write(2, f"synapse: no answer in {timeout:g} s; it will come as a message (task {task}).\n".encode())
-            return 124
-        if not client.call("tasks.wait", task=task, timeout=left).get("pending"):
-            break
-    return print_answer(client.call("history.show", task=task), as_json)
+    try:
+        while True:
+            left = 60.0 if end is None else min(60.0, end - monotonic())
+            if left <= 0:
+                return _no_answer(client, task, timeout)
+            if "state" in client.call("tasks.wait", task=task, timeout=left):
+                break
+    except KeyboardInterrupt:
+        say(f"\nsynapse: the task goes on: `synapse wait {task}`.\n".encode("utf-8", "replace"))
+        raise
+    return print_answer(client.call("history.show", task=task), as_json, named=named)
 
 
-def print_answer(task: "dict[str, object]", as_json: bool) -> int:
+def _no_answer(client: Client, task: str, timeout: "float | None") -> int:
+    try:
+        client.change("tasks.stop_waiting", task=task)
+        then = "it will come as a message"
+    except SynapseError:
+        then = "it goes to whoever asked"  # not my task, or it ended just now
+    say(f"synapse: no answer in {timeout:g} s; {then} (task {task}).\n".encode("utf-8", "replace"))
+    return TIME_OVER
+
+
+def print_answer(task: "dict[str, object]", as_json: bool, *, named: bool = False) -> int:
     """The answer on standard output; what went wrong on standard error."""
     state, answer = str(task["state"]), str(task.get("answer", ""))
     if as_json:
-        os.write(1, dumps(task))
+        write(dumps(task).decode())
     elif state == "completed":
-        write_all(answer if answer.endswith("\n") else answer + "\n")
+        write(f"{task['agent']}:\n" if named else "")
+        write_text(answer)
     else:
-        os.write(2, f"synapse: {task['agent']} {state} ({task.get('reason', '')}): {answer}\n".encode())
+        say(
+            f"synapse: {task['agent']} {state} ({task.get('reason', '')}): {harmless(answer)}\n".encode(
+                "utf-8", "replace"
+            )
+        )
     return 0 if state == "completed" else 1
 
 
-def write_all(text: str) -> None:
-    """All of a text on standard output, also into a pipe that takes it in pieces."""
-    content = memoryview(text.encode("utf-8", "replace"))
-    while content:
-        content = content[os.write(1, content) :]
+def present(client: Client) -> None:
+    """Be known to the hub before waiting for mail: nobody can write to a name that has never done anything.
+
+    Whoever changes something joins first, also when the change is then refused, as this one is.
+    """
+    client.call("messages.next", timeout=0)
+    if not client.welcome.get("key"):
+        try:
+            client.change("messages.read", id="-")
+        except NotFound:
+            pass
 
 
 def reply(
@@ -102,10 +127,10 @@ def reply(
     no_start: bool,
 ) -> int:
     """Answer the task in this terminal, or the one named by --to."""
+    content = text_of(text, message_file, stdin) if text is not None or message_file or stdin else ""
     with Client(sender or "", workspace or "", start=not no_start) as client:
-        content = text_of(text, message_file, stdin) if text is not None or message_file or stdin else ""
         done = client.change("messages.reply", text=content, to=to or "", fail=fail or "")
-        os.write(1, dumps(done) if as_json else f"{done['state']}: {done['task_id']}\n".encode())
+    write(dumps(done).decode() if as_json else f"{done['state']}: {done['task_id']}\n")
     return 0
 
 

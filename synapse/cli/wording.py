@@ -1,0 +1,100 @@
+"""Events in a person's words: names instead of keys, one line each."""
+
+from synapse.cli.table import clock, fit, harmless, one_line
+from synapse.client.lines import dumps
+
+Event = dict[str, object]
+
+
+class Names:
+    """What to call the owners of keys and boxes."""
+
+    def __init__(self, agents: "list[dict[str, object]]" = []) -> None:  # noqa: B006 - never changed
+        self._names = {str(agent["key"]): str(agent["name"]) for agent in agents}
+
+    def learn(self, event: Event) -> None:
+        """Note a name that an event gives."""
+        body = event["body"]
+        if event["kind"] in ("agents.joined", "agents.renamed") and isinstance(body, dict) and "key" in body:
+            self._names[body["key"]] = body["name"]
+
+    def of(self, key_or_box: object) -> str:
+        """The name of a participant, also of one who is not here any more."""
+        text = str(key_or_box)
+        if text in self._names:
+            return self._names[text]
+        return text.rpartition("/")[2] if "/" in text else f"a-…{text[-4:]}" if text.startswith("a-") else text
+
+
+def line(event: Event, names: Names, width: int = 0) -> str:
+    """One event on one line: position, time, who, kind, what."""
+    position, at = event["position"], event["at"]
+    assert isinstance(at, int | float)
+    start = f"{position!s:>7}  {clock(at):<11}  {names.of(event['by']):<12}  {event['kind']!s:<18}  "
+    whole = start + one_line(told(event, names))
+    return (fit(whole, width) if width else whole) + "\n"
+
+
+def told(event: Event, names: Names) -> str:
+    """What happened."""
+    body, kind = event["body"], str(event["kind"])
+    if not isinstance(body, dict):
+        return "" if not body else str(body)
+    family, _, what = kind.partition(".")
+    if kind == "messages.sent":
+        to = ", ".join(names.of(box) for box in body["to"])
+        about = f" (about {body['reply_to']})" if body.get("reply_to") else ""
+        return f"{body.get('role', 'task')} {body['id']} to {to}{about}: {text_of(body)}"
+    if family == "messages":
+        reason = f" ({body['reason']})" if body.get("reason") else ""
+        return (
+            f"{body.get('id', '')}, from {names.of(body.get('sender', ''))} to {names.of(body.get('box', ''))}{reason}"
+        )
+    if family == "tasks":
+        return _task(what, body, names)
+    if kind == "agents.joined":
+        port = f" on port {body['port']}" if body.get("port") else ""
+        return f"{body['name']} came, a {body['type']}{port}"
+    if kind == "agents.renamed":
+        return f"is now {body['name']}"
+    if kind == "agents.left":
+        return f"{names.of(body['key'])} left ({body.get('reason') or 'stopped'})"
+    if kind == "hub.started":
+        return f"version {body['version']}, process {body['pid']}"
+    if kind == "workspaces.named":
+        return f"{body['name']} is {body['path']}"
+    return dumps(body).decode().strip() if body else ""
+
+
+def _task(what: str, body: "dict[str, object]", names: Names) -> str:
+    who = f"{body['task']}, {names.of(body['requester'])} of {names.of(body['box'])}"
+    if what == "submitted":
+        return f"{who}, {body.get('mode', 'notify')}"
+    if what == "input_required":
+        return f"{who}, asks: {body.get('question', '')}"
+    reason = f" ({body['reason']})" if body.get("reason") else ""
+    text = text_of(body)
+    return f"{who}{reason}{': ' if text else ''}{text}"
+
+
+def text_of(body: "dict[str, object]") -> str:
+    """The text in a body, or a word for one that is too long to be there."""
+    return str(body.get("text") or ("(a long text)" if body.get("blob") else ""))
+
+
+def message(event: Event, names: Names) -> str:
+    """A message as a line of talk, its text in full."""
+    body, at = event["body"], event["at"]
+    assert isinstance(body, dict)
+    assert isinstance(at, int | float)
+    to = ", ".join(names.of(box) for box in body["to"])
+    role = body.get("role", "task")
+    id = (
+        f" [{role} {body['id']}]"
+        if role == "task"
+        else ""
+        if role == "note"
+        else f" [{role} to {body.get('reply_to')}]"
+    )
+    text = harmless(text_of(body)).rstrip("\n").replace("\n", "\n    ")
+    return f"{clock(at)} {names.of(body['sender'])} to {to}{id}: {text}\n"
