@@ -19,7 +19,7 @@ _SEQUENCE: Final = re.compile(
     rb"|(?P<control>[\x00-\x1a\x1c-\x1f\x7f])"
     rb"|(?P<mouse>\x1b\[M[\x00-\xff]{3})"
     rb"|(?P<console>\x1b\[\[[A-E])"  # F1 to F5 of the Linux console
-    rb"|(?P<csi>\x1b\[[0-?]*[ -/]*[@-~])"
+    rb"|(?P<csi>\x1b\[(?![M\[])[0-?]*[ -/]*[@-~])"
     rb"|(?P<function>\x1bO[0-9]?[A-DFHMP-SXj-y])"
     rb"|(?P<string>\x1b" + _STRING + rb"(?:\x07|\x1b\\))"
     rb"|(?P<escape>\x1b(?=\x1b))",

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from synapse.runner.terminal import Terminal
 from tests.core.runner import terminal_kit as kit
 
 COLUMNS, ROWS = 60, 15
@@ -28,13 +29,14 @@ class Tmux:
         command = ["tmux", "-L", self._name, "-u", *arguments]
         return subprocess.run(command, capture_output=True, check=True, timeout=WITHIN).stdout.decode()
 
-    def show(self, output: bytes) -> None:
+    def show(self, output: bytes, columns: int = COLUMNS, rows: int = ROWS) -> None:
         case = self._folder / "case"
         case.write_bytes(output)
         script = (
             f"stty raw -echo; cat {case}; printf '\\033[5n'; dd bs=1 count=4 >/dev/null 2>&1;"
             f" tmux -L {self._name} wait-for -S shown; exec cat"
         )
+        self.run("resize-window", "-x", str(columns), "-y", str(rows))
         self.run("clear-history")
         self.run("respawn-pane", "-k", script)
         self.run("wait-for", "shown")
@@ -43,8 +45,10 @@ class Tmux:
         return [line.rstrip(" ") for line in self.run("capture-pane", "-p", *since).split("\n")[:-1]]
 
     def cursor(self) -> tuple[int, int]:
-        row, column = self.run("display-message", "-p", "#{cursor_y} #{cursor_x}").split()
-        return int(row), min(int(column), COLUMNS - 1)
+        row, column, width = map(
+            int, self.run("display-message", "-p", "#{cursor_y} #{cursor_x} #{pane_width}").split()
+        )
+        return row, min(column, width - 1)
 
     def stop(self) -> None:
         self.run("kill-server")
@@ -124,6 +128,16 @@ def test_tmux_shows_the_same(tmux: Tmux, name: str) -> None:
     output = CASES[name].encode()
     tmux.show(output)
     terminal = kit.shown(output, COLUMNS, ROWS)
+    assert terminal.lines() == tmux.lines()
+    assert terminal.cursor == tmux.cursor()
+
+
+@pytest.mark.parametrize("name", kit.recordings())
+def test_tmux_shows_the_same_recording(tmux: Tmux, name: str) -> None:
+    made = kit.recording(name)
+    terminal = Terminal(made.columns, made.rows)
+    tmux.show(terminal.write(made.output), made.columns, made.rows)  # without the queries, which tmux would answer
+    assert terminal.advance(60)
     assert terminal.lines() == tmux.lines()
     assert terminal.cursor == tmux.cursor()
 
