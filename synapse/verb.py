@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from synapse.errors import BadRequest, NotFound
 
+INLINE = 32 * 1024  # bytes of content in an event; more becomes a blob
+
 
 class Permission(Enum):
     """What a caller must be allowed to do."""
@@ -55,7 +57,7 @@ class Reply(Struct, kw_only=True, omit_defaults=True):
     """The typed reply of a verb."""
 
 
-class Pending(Reply, kw_only=True):
+class Pending(Reply, kw_only=True, omit_defaults=False):
     """The bounded time of a wait is over and there is no answer yet: ask again."""
 
     pending: bool = True
@@ -69,7 +71,7 @@ class Verb:
     """The declaration of one verb.
 
     `watches` (waits only) names the stories and parties whose events may change the answer;
-    `spill` a text field that becomes a blob when it is long; an `anonymous` change needs no participant behind it;
+    `spill` a field that becomes a blob when it is longer than `spill_over`; an `anonymous` change needs no participant behind it;
     an `internal` verb is the hub's own and has no face.
     """
 
@@ -82,6 +84,7 @@ class Verb:
     run: Callable[..., Any]
     watches: Callable[..., Collection[str]] | None = None
     spill: str = ""
+    spill_over: int = INLINE
     anonymous: bool = False
     internal: bool = False
 

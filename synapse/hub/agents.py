@@ -203,9 +203,10 @@ class Agents:
 
     # -- finding a target
 
-    def find(self, target: str, workspace: str, person: str = "") -> tuple[str, Agent | None]:
+    def find(self, target: str, workspace: str, person: str = "", *, force: bool = False) -> tuple[str, Agent | None]:
         """The box of a target and who owns it now: by name, id, profile-port, or profile when there is just one.
 
+        `force` also takes the only one of that name in another workspace.
         NotFound lists what could be meant; an ambiguous profile lists the ids.
         """
         if not target:
@@ -222,7 +223,10 @@ class Agents:
         for box in (f"{place}/{name}", f"/{name}"):
             if box in self.boxes:
                 return box, None
-        raise self._unknown(target, name, place)
+        elsewhere = [a for a in self._present.values() if a.name == name or (a.type == name and a.wrapped)]
+        if force and len(elsewhere) == 1:
+            return elsewhere[0].box, elsewhere[0]
+        raise self._unknown(target, name, place, sorted(a.label for a in elsewhere))
 
     def _one(self, name: str, workspace: str) -> Agent | None:
         exact = [a for a in self._present.values() if a.port and name in (a.id, f"{a.type}-{a.port}")]
@@ -235,13 +239,12 @@ class Agents:
             raise Refused("ambiguous", f"There are {len(same)} of '{name}' here. Say which:{commands}", choices=choices)
         return same[0] if same else None
 
-    def _unknown(self, target: str, name: str, workspace: str) -> NotFound:
-        elsewhere = sorted(a.label for a in self._present.values() if a.name == name or (a.type == name and a.wrapped))
+    def _unknown(self, target: str, name: str, workspace: str, elsewhere: list[str]) -> NotFound:
         if elsewhere:
             return NotFound(
                 "elsewhere",
                 f"'{target}' is not in the workspace '{workspace}'. There is {', '.join(elsewhere[:10])}: send to the "
-                f"full name, or start one here with `synapse start {name}`.",
+                f"full name (or with --force), or start one here with `synapse start {name}`.",
                 choices=elsewhere,
             )
         here = sorted(a.name for a in self._present.values() if a.workspace in (workspace, ""))

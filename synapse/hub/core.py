@@ -7,7 +7,7 @@ from contextlib import suppress
 from synapse import __version__
 from synapse.clock import Clock
 from synapse.event import Fact, Kinds
-from synapse.hub import inbox, joining, looking, messages, reports, subscriptions, work
+from synapse.hub import blobs, inbox, joining, looking, messages, reports, subscriptions, work
 from synapse.hub.agents import Agents
 from synapse.hub.delivery import Deliveries
 from synapse.hub.facts import CORE, HubStarted, HubStopped
@@ -32,6 +32,7 @@ VERBS: tuple[Verb, ...] = (
     *messages.VERBS,
     *inbox.VERBS,
     *reports.VERBS,
+    *blobs.VERBS,
     *work.VERBS,
     *subscriptions.VERBS,
 )

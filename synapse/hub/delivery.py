@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from msgspec import Struct, json
 
 from synapse.hub.agents import Agents
+from synapse.hub.facts import Attachment
 from synapse.hub.loop import Hub
 from synapse.hub.mailbox import QUEUED, URGENT, Mailbox, Message
 from synapse.hub.reading import Stored, stored_message
@@ -29,6 +30,7 @@ class Deliver(Struct, kw_only=True, omit_defaults=True):
     reply_expected: bool = False
     urgent: bool = False
     priority: int = 3
+    attachments: tuple[Attachment, ...] = ()
 
 
 class _Frame(Struct):
@@ -116,4 +118,5 @@ def _frame(stored: Stored) -> Deliver:
         reply_expected=sent.reply_expected,
         urgent=sent.priority >= URGENT,
         priority=sent.priority,
+        attachments=sent.attachments,
     )

@@ -6,7 +6,7 @@ A box is where mail for a participant lies: `workspace/name` for a chosen name, 
 
 from typing import ClassVar
 
-from msgspec import field
+from msgspec import Struct, field
 
 from synapse.event import Fact
 
@@ -95,6 +95,14 @@ class Left(Fact, frozen=True):
         return (self.key,)
 
 
+class Attachment(Struct, frozen=True, kw_only=True):
+    """A file that goes with a message: its name, its size in bytes, and the blobs that hold it, in order."""
+
+    name: str
+    size: int
+    blobs: tuple[str, ...]
+
+
 class Sent(Fact, frozen=True):
     """A message was accepted. `role` says what it is for: `task`, `note`, `answer` or `notification`."""
 
@@ -111,6 +119,7 @@ class Sent(Fact, frozen=True):
     agent_id: str = ""  # and runtime id
     reply_expected: bool = False
     reply_to: str = ""
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def parties(self) -> tuple[str, ...]:

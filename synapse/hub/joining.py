@@ -182,7 +182,7 @@ def started(call: Call, request: StartedRequest) -> AgentReply:
     return _described(agent, call)
 
 
-class Nothing(Reply, kw_only=True):
+class Nothing(Reply, kw_only=True, omit_defaults=False):
     ok: bool = True
 
 

@@ -32,7 +32,6 @@ P = TypeVar("P")
 
 Answer = Callable[[int, Any], None]  # (position, the reply's JSON or a SynapseError); called once, after the commit
 LONGEST_WAIT = 60.0
-INLINE = 32 * 1024  # characters of text in an event; more becomes a blob
 MOST_BYTES = 512 * 1024  # of one record
 STOPPING = Unavailable("stopping", "The hub is stopping: ask again in a moment.")
 
@@ -197,7 +196,7 @@ class Hub:
         if session.arriving and not verb.anonymous:
             self.admit(self, session)
         text = getattr(request, verb.spill) if verb.spill else ""
-        if len(text) > INLINE:
+        if len(text) > verb.spill_over:
             self._spill(session, verb, request, answer)
             return
         key = request.key
@@ -220,14 +219,18 @@ class Hub:
 
     def _spill(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
         """Store a long text as a blob, before the event that will name it, and ask again with its sum."""
-        content = getattr(request, verb.spill).encode()
+        text = getattr(request, verb.spill)
+        content = text if isinstance(text, bytes) else text.encode()
 
         def stored(future: "asyncio.Future[str]") -> None:
             if future.cancelled() or future.exception() is not None:
                 self.refuse(Unavailable("storage_unavailable", "The long text could not be stored: try again."), answer)
             else:
                 self.ask(
-                    session, verb, msgspec.structs.replace(request, **{verb.spill: "", "blob": future.result()}), answer
+                    session,
+                    verb,
+                    msgspec.structs.replace(request, **{verb.spill: text[:0], "blob": future.result()}),
+                    answer,
                 )
 
         asyncio.wrap_future(self.writer.run(lambda log: log.put_blob(content))).add_done_callback(stored)

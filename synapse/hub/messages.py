@@ -8,6 +8,7 @@ from synapse.errors import BadRequest, NotFound, Refused
 from synapse.hub.agents import Agent, Agents
 from synapse.hub.ending import end_task
 from synapse.hub.facts import (
+    Attachment,
     Completed,
     Failed,
     Sent,
@@ -23,7 +24,10 @@ _SUM = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class SendRequest(Change, kw_only=True):
-    """`to` is a name, id, profile, `workspace/name`, a comma list, a glob or `all`; `mode` is notify, wait or silent."""
+    """`to` is a name, id, profile, `workspace/name`, a comma list, a glob or `all`; `mode` is notify, wait or silent.
+
+    `force` takes a bare name that is only in another workspace.
+    """
 
     to: str
     text: str = ""
@@ -31,6 +35,8 @@ class SendRequest(Change, kw_only=True):
     priority: int = 3
     mode: str = "notify"
     reply_to: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    force: bool = False
 
 
 class SendReply(Reply, kw_only=True):
@@ -57,7 +63,7 @@ def send(call: Call, request: SendRequest) -> SendReply:
     targets = request.to.split(",")
     if len(targets) > MOST:
         raise BadRequest("too_many", f"{len(targets)} addressees: up to {MOST} by name; use a glob for more.")
-    found = dict(agents.find(target.strip(), call.workspace, person) for target in targets)
+    found = dict(agents.find(target.strip(), call.workspace, person, force=request.force) for target in targets)
     sent = [_send_one(call, request, author, box, agent) for box, agent in found.items()]
     tasks = tuple(sent) if request.mode != "silent" else ()
     names = tuple(agent.name if agent else agents.label(box) for box, agent in found.items())
@@ -77,7 +83,8 @@ def check_blob(blob: str) -> None:
 
 
 def _check(request: SendRequest) -> None:
-    check_blob(request.blob)
+    for blob in (request.blob, *(sum for each in request.attachments for sum in each.blobs)):
+        check_blob(blob)
     if not request.text.strip() and not request.blob:
         raise BadRequest("no_text", "There is nothing to send: give a text, --message-file, or --stdin.")
     if not 1 <= request.priority <= 5:
@@ -129,6 +136,7 @@ def _send_one(call: Call, request: SendRequest, author: Agent | None, box: str, 
             agent_id=author.id if author else "",
             reply_expected=role == "task",
             reply_to=request.reply_to,
+            attachments=request.attachments,
         ),
         id,
     )
@@ -178,6 +186,7 @@ def _broadcast(call: Call, request: SendRequest) -> SendReply:
             name=author.name if author and author.chosen else "",
             agent_id=author.id if author else "",
             reply_to=request.reply_to,
+            attachments=request.attachments,
         ),
         id,
     )
