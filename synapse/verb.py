@@ -71,8 +71,8 @@ class Verb:
     """The declaration of one verb.
 
     `watches` (waits only) names the stories and parties whose events may change the answer;
-    `spill` a field that becomes a blob when it is longer than `spill_over`; an `anonymous` change needs no participant behind it;
-    an `internal` verb is the hub's own and has no face.
+    `spill` a field that becomes a blob when it is longer than `spill_over`;
+    an `anonymous` change needs no participant behind it; an `internal` verb is the hub's own and has no face.
     """
 
     name: str
