@@ -33,19 +33,26 @@ def port(environ: "os._Environ[str] | dict[str, str]" = os.environ) -> int:
 def run_folder(data: str) -> str:
     """The private folder for sockets (made when it is not there): in the data folder, or a short one of this user's."""
     folder = os.path.join(data, "run")
-    if len(os.path.join(folder, "hub-65535.sock")) > _LONGEST_SOCKET_PATH:
+    if not _fits(folder):
         from hashlib import sha256
 
-        name = f"synapse-{os.getuid()}-{sha256(data.encode()).hexdigest()[:8]}"
-        folder = os.path.join(os.environ.get("TMPDIR") or "/tmp", name)  # noqa: S108 - checked below for owner and mode
-        if len(os.path.join(folder, "hub-65535.sock")) > _LONGEST_SOCKET_PATH:
+        name = f"synapse-{os.getuid()}-{sha256(data.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+        folder = os.path.join(os.environ.get("TMPDIR") or "/tmp", name)  # noqa: S108 - its owner and mode are checked
+        if not _fits(folder):
             folder = os.path.join("/tmp", name)  # noqa: S108
     make_private(folder)
     return folder
 
 
+def _fits(folder: str) -> bool:
+    return len(os.fsencode(os.path.join(folder, "hub-65535.sock"))) <= _LONGEST_SOCKET_PATH
+
+
 def make_private(folder: str) -> None:
-    """Make a folder that only this user can look into; Refused when it belongs to somebody else."""
+    """Make a folder that nobody else may write in; Refused when it belongs to somebody else or is open to others.
+
+    A folder that is made here, or is empty, is closed to everybody else; one with something in it is left as it is.
+    """
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         status = os.stat(folder)
@@ -55,8 +62,20 @@ def make_private(folder: str) -> None:
         ) from None
     if status.st_uid != os.getuid():
         raise Refused("not_your_folder", f"{folder} belongs to another user: choose another by SYNAPSE_DATA.")
-    if status.st_mode & 0o077:
+    if status.st_mode & 0o022 and not _close(folder):
+        raise Refused(
+            "open_folder", f"Others may write in {folder}: `chmod go-w` it, or choose another by SYNAPSE_DATA."
+        )
+
+
+def _close(folder: str) -> bool:
+    try:
+        if os.listdir(folder):
+            return False
         os.chmod(folder, 0o700)
+    except OSError:
+        return False
+    return True
 
 
 def hub_socket(data: str, port: int) -> str:

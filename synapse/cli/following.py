@@ -63,7 +63,7 @@ class Follower:
             self.after = (reached, WHOLE)
 
     def _fresh(self, client: Client) -> "Iterator[Event]":
-        for frame in client.notifications():  # type: ignore[attr-defined]
+        for frame in client.notifications():
             if frame["method"] == "event":
                 event = frame["params"]
                 assert self.after is not None

@@ -2,12 +2,21 @@
 
 import os
 from _socket import AF_UNIX, SOCK_STREAM, socket
+from time import sleep
 
 from synapse import __version__, paths
 from synapse.client.lines import dumps, loads
-from synapse.errors import Unavailable, from_status
+from synapse.errors import SynapseError, Unavailable, from_status
+
+TYPE_CHECKING = False  # `typing` is slow to import
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 PROTOCOL = 1
+PATIENCE = 90.0  # seconds for an answer: the longest wait is 60
+RETRIES = (0.0, 0.1, 0.3, 1.0)  # seconds before the next hub is asked
+PASSING = frozenset({"lost", "stopping", "recovering"})  # the next hub may answer, under the same key
 
 
 def identity(as_name: str = "", workspace: str = "") -> "dict[str, object]":
@@ -30,8 +39,8 @@ def identity(as_name: str = "", workspace: str = "") -> "dict[str, object]":
 class Client:
     """One connection to the hub of this data folder and port.
 
-    `call` is for verbs that change nothing; `change` adds an idempotency key and, when the hub dies meanwhile, asks
-    the next one again under it, so that the change happens once. `start` says whether a hub may be started.
+    `call` is for verbs that change nothing; `change` adds an idempotency key. When the hub ends meanwhile, the next one
+    is asked again under the same key, so that the change happens once. `start` says whether a hub may be started.
     """
 
     def __init__(self, as_name: str = "", workspace: str = "", *, start: bool = True) -> None:
@@ -57,42 +66,53 @@ class Client:
 
     def call(self, verb: str, **params: object) -> "dict[str, object]":
         """The reply to a verb; raises the error that the hub answered with, or Unavailable when there is no hub."""
-        try:
-            return self._ask(verb, params)
-        except _Lost:
-            return self._ask(verb, params)
+        for pause in RETRIES:
+            try:
+                return self._ask(verb, params)
+            except Unavailable as error:
+                if error.code not in PASSING:
+                    raise
+                self._end()
+            sleep(pause)
+        return self._ask(verb, params)
 
     def change(self, verb: str, **params: object) -> "dict[str, object]":
         """The reply to a verb that changes something, asked under a key that makes a retry harmless."""
         return self.call(verb, idempotency_key=params.pop("idempotency_key", None) or os.urandom(12).hex(), **params)
 
-    def notifications(self) -> "object":
+    def notifications(self) -> "Iterator[dict[str, Any]]":
         """The frames that the hub sends by itself, one after the other, until the connection ends."""
+        if self._socket is not None:
+            self._socket.settimeout(None)
         while True:
             try:
                 frame = self._line()
-            except _Lost:
+            except Unavailable:
                 return
             if isinstance(frame, dict) and "method" in frame:
                 yield frame
 
     def _ask(self, verb: str, params: "dict[str, object]") -> "dict[str, object]":
-        first = b""
-        if self._socket is None:
-            self._connect()
-            first = dumps({"jsonrpc": "2.0", "id": 0, "method": "hello", "params": self._hello})
         self._ids += 1
-        self._send(first + dumps({"jsonrpc": "2.0", "id": self._ids, "method": verb, "params": params}))
-        if first:
+        request = dumps({"jsonrpc": "2.0", "id": self._ids, "method": verb, "params": params})
+        if self._socket is not None:
+            self._send(request)
+            return self._reply(self._ids)
+        self._connect()
+        self._send(dumps({"jsonrpc": "2.0", "id": 0, "method": "hello", "params": self._hello}) + request)
+        try:
             self.welcome = self._reply(0)
+        except SynapseError:
+            self._end()  # not greeted: nothing else would be answered here
+            raise
         return self._reply(self._ids)
 
     def _reply(self, id: int) -> "dict[str, object]":
         while True:
             frame = self._line()
-            if not isinstance(frame, dict) or frame.get("id") != id:
+            if not isinstance(frame, dict) or frame.get("id", -1) not in (id, None):
                 continue
-            if "error" in frame:
+            if "error" in frame:  # without an id: the hub could not even tell which request it was
                 error = frame["error"]
                 data = error.get("data") or {}
                 raise from_status(data.pop("status", 500), data.pop("code", "error"), error["message"], data)
@@ -110,14 +130,14 @@ class Client:
         self._path = find_or_start(self._data, self._path, start=self._start)
         self._socket = _open(self._path)
         if self._socket is None:
-            raise Unavailable("no_hub", "The hub went away at once: `synapse logs hub` may say why.")
+            raise Unavailable("lost", "The hub went away at once: `synapse logs hub` may say why.")
 
     def _send(self, content: bytes) -> None:
         assert self._socket is not None
         try:
             self._socket.sendall(content)
         except OSError:
-            self._lost()
+            pass  # what the hub has said before it closed the door is still there to be read
 
     def _line(self) -> object:
         assert self._socket is not None
@@ -125,31 +145,36 @@ class Client:
         while b"\n" not in parts[-1]:
             try:
                 part = self._socket.recv(262144)
+            except TimeoutError:
+                self._end()
+                raise Unavailable("no_answer", f"The hub has not answered for {PATIENCE:g} s: is it stopped?") from None
             except OSError:
                 part = b""
             if not part:
-                self._lost()
+                self._end()
+                raise Unavailable("lost", "The hub has closed the connection: try again, or see `synapse logs hub`.")
             parts.append(part)
         line, _, self._buffer = b"".join(parts).partition(b"\n")
         return loads(line)
 
-    def _lost(self) -> None:
+    def _end(self) -> None:
         self.close()
         self._buffer = b""
-        raise _Lost("no_hub", "The hub has closed the connection: try again, or see `synapse logs hub`.")
-
-
-class _Lost(Unavailable):
-    """The connection ended before the answer."""
 
 
 def _open(path: str) -> "socket | None":
     connection = socket(AF_UNIX, SOCK_STREAM)
     try:
         connection.connect(path)
-    except OSError:
+    except PermissionError:
         connection.close()
+        raise Unavailable("no_permission", f"{path} may not be opened: by its rights, or by a sandbox.") from None
+    except OSError as error:
+        connection.close()
+        if not isinstance(error, FileNotFoundError | ConnectionError):
+            raise Unavailable("no_hub", f"{path} cannot be opened: {error.strerror or error}.") from None
         return None
+    connection.settimeout(PATIENCE)
     return connection
 
 

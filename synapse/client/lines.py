@@ -1,6 +1,6 @@
 """JSON for quick commands: the interpreter's own C parts, without `json`, which brings `re` (a third of a command's time)."""
 
-from _json import encode_basestring_ascii, make_encoder, make_scanner
+from _json import encode_basestring, make_encoder, make_scanner
 
 
 class _Context:
@@ -20,7 +20,7 @@ def _refuse(value: object) -> object:
 
 
 _scan = make_scanner(_Context())  # type: ignore[arg-type]
-_encode = make_encoder(None, _refuse, encode_basestring_ascii, None, ":", ",", False, False, False)
+_encode = make_encoder(None, _refuse, encode_basestring, None, ":", ",", False, False, False)
 
 
 def loads(line: bytes) -> object:
@@ -32,5 +32,5 @@ def loads(line: bytes) -> object:
 
 
 def dumps(value: object) -> bytes:
-    """One line of JSON, with its line feed."""
-    return ("".join(_encode(value, 0)) + "\n").encode()
+    """One line of JSON, with its line feed; a character that UTF-8 does not have becomes `?`."""
+    return ("".join(_encode(value, 0)) + "\n").encode("utf-8", "replace")

@@ -1,5 +1,6 @@
 """Finding the hub of a data folder, and starting one when none answers."""
 
+import fcntl
 import os
 import select
 import subprocess
@@ -8,9 +9,12 @@ from _socket import AF_UNIX, SOCK_STREAM, socket
 
 from synapse import paths
 from synapse.client.lines import loads
-from synapse.errors import SynapseError, Unavailable, from_status
+from synapse.errors import Refused, SynapseError, Unavailable, from_status
 
-PATIENCE = 10.0  # seconds for a hub to open its doors
+PATIENCE = 10.0  # seconds for a hub that is there to open its doors, or to end
+LONGEST_START = 300.0  # seconds for a hub that reads a long log
+SAY_SO = 2.0  # seconds after which a person is told what is waited for
+LOOK_AGAIN = 0.02
 
 
 def answers(path: str) -> bool:
@@ -18,7 +22,7 @@ def answers(path: str) -> bool:
     connection = socket(AF_UNIX, SOCK_STREAM)
     try:
         connection.connect(path)
-    except OSError:
+    except (OSError, ValueError):
         return False
     finally:
         connection.close()
@@ -26,9 +30,10 @@ def answers(path: str) -> bool:
 
 
 def holder(data: str) -> "dict[str, object] | None":
-    """What the hub that holds this data folder says of itself: pid, port, socket; None when nobody holds it."""
-    import fcntl
+    """What the hub that holds this data folder says of itself: pid, port, socket; None when nobody holds it.
 
+    Nothing of that is known yet ({}) when it is only just starting.
+    """
     try:
         file = os.open(paths.lock_file(data), os.O_RDONLY)
     except OSError:
@@ -36,12 +41,7 @@ def holder(data: str) -> "dict[str, object] | None":
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        text = os.read(file, 4096)
-        try:
-            found = loads(text)
-        except ValueError:
-            return None
-        return found if isinstance(found, dict) else None
+        return _object(os.read(file, 4096)) or {}
     finally:
         os.close(file)
     return None
@@ -50,27 +50,35 @@ def holder(data: str) -> "dict[str, object] | None":
 def find_or_start(data: str, path: str, *, start: bool) -> str:
     """The socket of a hub that answers: the wanted one, the one that holds the folder, or a new one.
 
-    Inside an agent, and where starting is not wanted, a hub that is on its way back is waited for (5 s) instead.
+    Inside an agent a hub that is on its way back is waited for (5 s); where starting is not wanted, one that is only
+    just starting.
     """
-    if not start:
-        return _wait_for(data, path, 5.0 if os.environ.get("SYNAPSE_AGENT_ID") else 0.0)
-    held = holder(data)
-    if held is not None:
-        return _wait_for(data, path, PATIENCE)
-    return launch(data, path)
-
-
-def _wait_for(data: str, path: str, seconds: float) -> str:
-    end = time.monotonic() + seconds
+    patience = PATIENCE if start else 5.0
+    wait_for_none = not start and bool(os.environ.get("SYNAPSE_AGENT_ID"))
+    end = time.monotonic() + patience
     while True:
         if answers(path):
             return path
         held = holder(data)
-        if held is not None and held.get("socket") != path and answers(str(held.get("socket", ""))):
+        if held is not None and held.get("socket") not in (None, path) and answers(str(held["socket"])):
             return _follow(held)
+        if held is None and start:
+            with _Starter(data) as alone:
+                if alone and holder(data) is None and not answers(path):
+                    return launch(data, path)
+            end = time.monotonic() + patience  # somebody else is at it
+        elif held is None and not wait_for_none:
+            end = 0.0
         if time.monotonic() >= end:
-            raise Unavailable("no_hub", "No hub is running here: `synapse serve` starts one.")
-        time.sleep(0.02)
+            raise _none(data, held)
+        time.sleep(LOOK_AGAIN)
+
+
+def _none(data: str, held: "dict[str, object] | None") -> Unavailable:
+    if held is None:
+        return Unavailable("no_hub", "No hub is running here: `synapse serve` starts one.")
+    who = f" (process {held['pid']})" if "pid" in held else ""
+    return Unavailable("no_hub", f"The hub of {data}{who} does not open its door: see {paths.log_file(data)}.")
 
 
 def _follow(held: "dict[str, object]") -> str:
@@ -78,11 +86,40 @@ def _follow(held: "dict[str, object]") -> str:
     return str(held["socket"])
 
 
+class _Starter:
+    """Of many commands that find no hub, one starts it; the others wait for theirs. Says whether this is the one."""
+
+    def __init__(self, data: str) -> None:
+        paths.make_private(data)
+        self._file = _open(os.path.join(data, "hub.starting"), os.O_RDWR | os.O_CREAT)
+
+    def __enter__(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def __exit__(self, *exc: object) -> None:
+        os.close(self._file)
+
+
+def _open(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Refused(
+            "no_permission",
+            f"{path} cannot be written ({error.strerror}): check the rights of its folder, or choose another by "
+            "SYNAPSE_DATA.",
+        ) from None
+
+
 def launch(data: str, path: str) -> str:
     """Start a hub in the background and give its socket once its doors are open; raises what it says when it cannot."""
     paths.make_private(data)
+    said = _open(paths.log_file(data), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     ready, told = os.pipe()
-    said = os.open(paths.log_file(data), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = subprocess.Popen(
             [*paths.program(), "serve", "--background", "--ready-fd", str(told)],
@@ -98,7 +135,10 @@ def launch(data: str, path: str) -> str:
         os.close(told)
         os.close(said)
     try:
-        line = read_line(ready)
+        line = read_line(ready, SAY_SO)
+        if not line and process.poll() is None:
+            os.write(2, b"synapse: the hub is starting (it reads its log) ...\n")
+            line = read_line(ready, LONGEST_START)
     finally:
         os.close(ready)
     process.returncode = 0 if process.poll() is None else process.returncode  # it lives on: nobody waits for it
@@ -119,18 +159,25 @@ def read_line(ready: int, seconds: float = PATIENCE) -> bytes:
 
 
 def _started(data: str, path: str, line: bytes) -> str:
-    try:
-        said = loads(line)
-    except ValueError:
-        said = None
-    if not isinstance(said, dict):
+    said = _object(line)
+    if said is None:
         raise Unavailable("hub_not_started", f"The hub did not start: see {paths.log_file(data)}.")
     if "socket" in said:
         return str(said["socket"])
     if said.get("code") == "held":
-        return _wait_for(data, path, PATIENCE)
+        return find_or_start(data, path, start=False)
     raise _error(said)
 
 
+def _object(line: bytes) -> "dict[str, object] | None":
+    try:
+        found = loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def _error(said: "dict[str, object]") -> SynapseError:
-    return from_status(503, str(said.get("code", "hub_not_started")), str(said.get("message", "")), {})
+    status = said.get("status")
+    code, sentence = str(said.get("code", "hub_not_started")), str(said.get("message", ""))
+    return from_status(status if isinstance(status, int) else 503, code, sentence, {})

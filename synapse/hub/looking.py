@@ -281,7 +281,7 @@ class ShutdownRequest(Request, kw_only=True):
 def shutdown(call: Call, request: ShutdownRequest) -> StatusReply:
     """End the hub in order."""
     reply: StatusReply = status.run(call, StatusRequest())
-    call.hub.loop.call_later(0.02, call.hub.place.stop)
+    call.hub.loop.call_later(0.02, call.hub.place.stop, request.restart)
     return reply
 
 

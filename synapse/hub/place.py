@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 @dataclass
 class Place:
-    """Filled in by the server: process, port, data folder; `started_at` is in seconds since 1970."""
+    """Filled in by the server: process, port, data folder; `started_at` is in seconds since 1970.
+
+    `stop(restart)` ends the hub; `restart` says that another one comes at once.
+    """
 
     pid: int = 0
     port: int = 0
@@ -14,4 +17,4 @@ class Place:
     started_at: float = 0.0
     start_line: str = ""
     connections: Callable[[], int] = lambda: 0
-    stop: Callable[[], None] = lambda: None
+    stop: Callable[[bool], None] = lambda restart: None

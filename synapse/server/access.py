@@ -58,19 +58,21 @@ def check_user(peer: Peer) -> None:
 def identify(hub: Hub, hello: Hello, session: Session, *, ancestors: Callable[[int], Iterable[int]]) -> None:
     """Fill in the session: which participant this is, in which workspace, and what it may do.
 
-    Below a runner: that agent, whatever the call says. Else `--from`: the participant of that name, who joins as a
-    plain client on first use. Else the agent that the environment names. Else the person.
+    Below a runner: that agent, whatever the call says. Else the agent that the environment names. Else `--from`: the
+    participant of that name, who joins as a plain client on first use. Else the person. Runners, what runs below
+    them, and a process that the kernel cannot name have no permission that is meant for a person.
     """
     if hello.protocol != PROTOCOL:
         raise Refused("protocol", f"This hub speaks protocol {PROTOCOL}: `synapse restart` after an upgrade.")
     session.user = names.fit(hello.user or _login(session.uid), "person-1")
     _place(hub, hello, session)
     if hello.runner:
+        session.permissions = BELOW_A_RUNNER
         return
     agents = hub.state.get(Agents)
     below = _runner_above(hub, session.pid, ancestors)
     inside = below or _agent_of(agents, hello.agent)
-    session.permissions = BELOW_A_RUNNER if inside else EVERYTHING
+    session.permissions = BELOW_A_RUNNER if inside or not session.pid else EVERYTHING
     if inside:
         agent = agents.get(inside)
         assert agent is not None

@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
+import difflib  # noqa: F401 - used for the first time when a verb is misspelt; nothing is imported once the doors are open
+import errno
 import gc
+import ipaddress
 import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +28,7 @@ from synapse.server.lock import FolderLock
 from synapse.server.platform import MachineProcesses
 
 logger = logging.getLogger(__name__)
-STOPPING = b'{"jsonrpc":"2.0","method":"stopping","params":{}}\n'
+BACKLOG = 1024
 CORE = web.AppKey("core", Core)
 
 
@@ -46,8 +50,14 @@ class Server:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.stop = asyncio.Event()
+        self.stopped = asyncio.Event()
+        self.restarts = False
         self.start_line = ""
+
+    def stop(self, restart: bool = False) -> None:
+        """End soon; `restart` says that another hub comes at once."""
+        self.restarts = self.restarts or restart
+        self.stopped.set()
 
     async def __aenter__(self) -> "Server":
         async with contextlib.AsyncExitStack() as stack:
@@ -59,6 +69,7 @@ class Server:
         await self._stack.aclose()
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        """At the end: nobody comes in, everybody inside is told, what was asked is answered, all go, the log closes."""
         options, clock = self.options, SystemClock()
         began = clock.monotonic()
         lock = FolderLock(options.data)
@@ -66,25 +77,26 @@ class Server:
         listening = _listen(options.host, options.port)
         stack.callback(listening.close)
         port = listening.getsockname()[1]
-        path = paths.hub_socket(options.data, port)
         log = await asyncio.to_thread(SqliteLog.open, Path(options.db or os.path.join(options.data, "synapse.db")))
         stack.callback(log.close)
         loop = asyncio.get_running_loop()
         core = self.core = Core(
             log, clock, MachineProcesses(loop.call_later), limits=Limits(clock, options.rate, options.burst)
         )
-        level = await core.open(os.getpid())
+        runner = await _http(core)
+        stack.push_async_callback(runner.cleanup)
+        self.door = LocalDoor(core, paths.hub_socket(options.data, port), options.max_clients)
+        stack.push_async_callback(self.door.close)
         stack.push_async_callback(core.close)
-        self.door = LocalDoor(core, path, options.max_clients)
         place = core.hub.place
         place.pid, place.port, place.data, place.started_at = os.getpid(), port, options.data, clock.now()
         place.connections = lambda: len(self.door)
-        place.stop = self.stop.set
-        runner = await _open_http(core, listening)
-        stack.push_async_callback(runner.cleanup)
+        place.stop = self.stop
+        level = await core.open(os.getpid())
+        await web.SockSite(runner, listening, backlog=BACKLOG).start()
         await self.door.open()
-        stack.push_async_callback(self.door.close, STOPPING)
-        lock.tell(pid=os.getpid(), port=port, socket=path, version=__version__)
+        stack.callback(lambda: self.door.stop(restart=self.restarts))
+        lock.tell(pid=os.getpid(), port=port, socket=self.door.path, version=__version__)
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again
         took = clock.monotonic() - began
@@ -96,34 +108,61 @@ class Server:
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    """Listen at once: of two hubs that start together on one port, only one gets beyond here."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind)
-        try:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-        except OSError:
-            listening.close()
-            raise
     except OSError as error:
+        raise Refused("bad_host", f"{host!r} is no address of this machine ({error.strerror}).") from None
+    if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
+        raise Refused(
+            "token_needed",
+            f"{host} can be reached from other machines, and there is no token to keep them out: use 127.0.0.1.",
+        )
+    listening = socket.socket(family, kind)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
         raise Refused(
             "port_taken",
-            f"Port {port} on {host} cannot be had ({error.strerror or error}): something else listens there. Choose "
-            "another by SYNAPSE_PORT or --port.",
+            f"Port {port} on {host} cannot be had: {_why(error, host, port)}. Choose another by SYNAPSE_PORT or --port.",
+            port=port,
         ) from None
     listening.setblocking(False)
     return listening
 
 
-async def _open_http(core: Core, listening: socket.socket) -> web.AppRunner:
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno != errno.EADDRINUSE:
+        return error.strerror or str(error)
+    return "the hub of another data folder listens there" if _is_hub(host, port) else "another program listens there"
+
+
+def _is_hub(host: str, port: int) -> bool:
+    """Does the program on that port answer as a hub does?"""
+    try:
+        with socket.create_connection((host, port), timeout=0.3) as connection:
+            connection.sendall(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            return b"\r\nServer: synapse" in connection.recv(4096)
+    except OSError:
+        return False
+
+
+async def _http(core: Core) -> web.AppRunner:
     app = web.Application()
     app[CORE] = core
     app.router.add_get("/health", _health)
     app.router.add_get("/ready", _ready)
-    runner = web.AppRunner(app, access_log=None)
+    app.on_response_prepare.append(_sign)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    await web.SockSite(runner, listening, backlog=1024).start()
     return runner
+
+
+async def _sign(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = f"synapse/{__version__}"
 
 
 async def _health(request: web.Request) -> web.Response:
@@ -134,18 +173,23 @@ async def _health(request: web.Request) -> web.Response:
 async def _ready(request: web.Request) -> web.Response:
     """The hub takes changes now."""
     hub = request.app[CORE].hub
-    reason = "recovering" if hub.suspended else hub.read_only
-    body = json.encode({"status": "ok" if not reason else "unavailable", "reason": reason})
+    reason = hub.read_only or ("recovering" if hub.suspended else "")
+    body = json.encode({"status": "unavailable" if reason else "ok", "reason": reason})
     return web.Response(body=body, status=503 if reason else 200, content_type="application/json")
 
 
-async def serve(options: Options, ready: "object" = None) -> None:
-    """Run a hub until SIGTERM, SIGINT, or `hub.stop`."""
-    async with Server(options) as server:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.stop.set)
-        if callable(ready):
-            ready(server)
-        await server.stop.wait()
+async def serve(options: Options, ready: Callable[[Server], None], *, hang_up: bool) -> None:
+    """Run a hub until SIGTERM, SIGINT or `hub.shutdown`; `hang_up`: also until its terminal is closed (SIGHUP)."""
+    server = Server(options)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    loop.add_signal_handler(signal.SIGHUP, server.stop if hang_up else _nothing)
+    async with server:
+        ready(server)
+        await server.stopped.wait()
         logger.info("stopping")
+
+
+def _nothing() -> None:
+    """A hub in the background has no terminal to lose."""

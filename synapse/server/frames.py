@@ -1,7 +1,7 @@
 """JSON-RPC 2.0 frames as the local socket and the WebSocket speak them."""
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, json
@@ -10,7 +10,15 @@ from synapse.errors import BadRequest, SynapseError
 
 MAX_FRAME = 1 << 20  # bytes
 MAX_DEPTH = 64
-PARSE_ERROR, INVALID_REQUEST, SERVER_ERROR = -32700, -32600, -32000
+LONGEST_ID = 200  # bytes of JSON
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, SERVER_ERROR = -32700, -32600, -32601, -32602, -32000
+_CODES = {
+    "bad_json": PARSE_ERROR,
+    "bad_frame": INVALID_REQUEST,
+    "too_large": INVALID_REQUEST,
+    "unknown_verb": METHOD_NOT_FOUND,
+    "bad_request": INVALID_PARAMS,
+}
 
 
 class Frame(Struct):
@@ -19,7 +27,7 @@ class Frame(Struct):
     method: str
     params: Raw = Raw(b"{}")
     id: int | str | UnsetType | None = UNSET
-    jsonrpc: str = "2.0"
+    jsonrpc: Literal["2.0"] = "2.0"
 
 
 _decoder = json.Decoder(Frame)
@@ -27,13 +35,14 @@ _decoder = json.Decoder(Frame)
 
 def parse(line: bytes) -> Frame:
     """The request in one line, or BadRequest; a line that is too deep, too strange or not JSON is one refusal, no more."""
+    if deeper(line):
+        raise BadRequest("too_deep", f"The request nests deeper than {MAX_DEPTH} levels.")
     try:
-        frame = _decoder.decode(line)
-        if frame.params and deeper(bytes(frame.params)):
-            raise BadRequest("too_deep", f"The request nests deeper than {MAX_DEPTH} levels.")
-        return frame
+        return _decoder.decode(line)
     except msgspec.ValidationError as error:
-        raise BadRequest("bad_frame", f"This is not a JSON-RPC request: {error}.") from None
+        if line.lstrip().startswith(b"["):
+            raise BadRequest("bad_frame", "Batches are not taken: send one request a line.") from None
+        raise BadRequest("bad_frame", f"This is not a JSON-RPC 2.0 request: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest("bad_json", f"This is not JSON: {error}.") from None
 
@@ -57,6 +66,27 @@ def deeper(text: bytes, limit: int = MAX_DEPTH) -> bool:
     return False
 
 
+def id_of(frame: Frame) -> bytes:
+    """The request's id as JSON; empty for a notification. BadRequest when it is too long to be sent back."""
+    if frame.id is UNSET:
+        return b""
+    id = json.encode(frame.id)
+    if len(id) > LONGEST_ID:
+        raise BadRequest("bad_frame", f"An id is at most {LONGEST_ID} bytes long.")
+    return id
+
+
+def id_in(line: bytes) -> bytes:
+    """The id of a request that is wrong otherwise; `null` where it cannot be known, as JSON-RPC has it."""
+    try:
+        found = json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return b"null"
+    id = found.get("id") if isinstance(found, dict) else None
+    known = json.encode(id) if isinstance(id, int | str) and not isinstance(id, bool) else b"null"
+    return known if len(known) <= LONGEST_ID else b"null"
+
+
 def result(id: bytes, position: int, reply: bytes) -> bytes:
     """The frame of an answer; `id` and `reply` are JSON already. The position beside it says what it was computed from."""
     return b'{"jsonrpc":"2.0","id":%b,"position":%d,"result":%b}\n' % (id, position, reply)
@@ -64,7 +94,11 @@ def result(id: bytes, position: int, reply: bytes) -> bytes:
 
 def refusal(id: bytes, error: SynapseError) -> bytes:
     """The frame of a refusal: a JSON-RPC code, the sentence, and in `data` our code, HTTP's status and the details."""
-    code = {"bad_json": PARSE_ERROR, "bad_frame": INVALID_REQUEST}.get(error.code, SERVER_ERROR)
     data: dict[str, Any] = {**error.details, "code": error.code, "status": error.status}
-    body = {"code": code, "message": error.sentence, "data": data}
+    body = {"code": _CODES.get(error.code, SERVER_ERROR), "message": error.sentence, "data": data}
     return b'{"jsonrpc":"2.0","id":%b,"error":%b}\n' % (id, json.encode(body))
+
+
+def notification(method: str, **params: object) -> bytes:
+    """The frame of something that the hub says by itself."""
+    return json.encode({"jsonrpc": "2.0", "method": method, "params": params}) + b"\n"

@@ -2,11 +2,16 @@
 
 import fcntl
 import os
+import time
+from collections.abc import Callable
 
-from msgspec import json
+from msgspec import DecodeError, json
 
 from synapse import paths
 from synapse.errors import Refused
+
+_TRIES, _PAUSE = 10, 0.02  # a command that looks whether the lock is held has it for a moment
+_LENGTH = 512  # the content is always that long, so that it is read whole
 
 
 class Held(Refused):
@@ -16,33 +21,51 @@ class Held(Refused):
 class FolderLock:
     """Holds `hub.lock` in a data folder; its content says who holds it."""
 
-    def __init__(self, data: str) -> None:
+    def __init__(self, data: str, pause: Callable[[float], None] = time.sleep) -> None:
         paths.make_private(data)
         self._path = paths.lock_file(data)
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise Refused("no_permission", f"{self._path} cannot be opened: {error.strerror}.") from None
+            raise _unusable(self._path, error) from None
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise self._held() from None
+            self._take(pause)
+            os.ftruncate(self._file, 0)  # what a hub that was killed has left is not ours
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def _take(self, pause: Callable[[float], None]) -> None:
+        for attempt in range(_TRIES):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if attempt + 1 < _TRIES:
+                    pause(_PAUSE)
+            except OSError as error:
+                raise _unusable(self._path, error) from None
+        raise self._held()
 
     def _held(self) -> Held:
-        text = os.read(self._file, 4096)
-        os.close(self._file)
         try:
-            holder = json.decode(text)
-        except ValueError:
-            holder = {}
-        where = f" on port {holder['port']} (process {holder['pid']})" if "port" in holder else ""
+            holder = json.decode(os.pread(self._file, _LENGTH, 0), type=dict[str, str | int])
+        except DecodeError:
+            holder = {}  # it is only just starting, or stopping
+        where = f" on port {holder['port']} (process {holder.get('pid')})" if "port" in holder else ""
         return Held("held", f"A hub{where} has this data folder already: `synapse serve --stop` ends it.", **holder)
 
-    def tell(self, **holder: object) -> None:
+    def tell(self, **holder: str | int) -> None:
         """Write who holds the lock."""
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, json.encode(holder) + b"\n", 0)
+        os.pwrite(self._file, json.encode(holder).ljust(_LENGTH - 1) + b"\n", 0)
 
     def release(self) -> None:
         os.ftruncate(self._file, 0)
         os.close(self._file)
+
+
+def _unusable(path: str, error: OSError) -> Refused:
+    return Refused(
+        "no_permission",
+        f"{path} cannot be used ({error.strerror}): check the rights of its folder, or choose another by SYNAPSE_DATA.",
+    )

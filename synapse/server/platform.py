@@ -1,6 +1,8 @@
 """What differs between systems: who is at the other end of a socket, and what processes there are."""
 
+import ctypes
 import os
+import resource
 import signal
 import socket
 import struct
@@ -11,7 +13,7 @@ from typing import NamedTuple
 
 
 class Peer(NamedTuple):
-    """The process at the other end of a local socket, as the kernel knows it."""
+    """The process at the other end of a local socket, as the kernel knows it; `pid` is 0 when it cannot be named."""
 
     pid: int
     uid: int
@@ -29,11 +31,14 @@ def peer(connection: socket.socket) -> Peer:
 
 
 def start_of(pid: int) -> str:
-    """When a process started, in the system's own words, so that a later one with its number is told apart; "" if gone."""
+    """When a process started, in the system's own words, so that a later one with its number is told apart; "" if gone.
+
+    The runner reports what the same look gave there (`runner/who.py`).
+    """
     if sys.platform == "linux":
         fields = _stat(pid)
-        return "" if not fields or fields[0] == "Z" else fields[19]
-    return _ps(pid, "lstart=")
+        return fields[19] if fields else ""
+    return _started(pid)
 
 
 def parent_of(pid: int) -> int:
@@ -41,8 +46,7 @@ def parent_of(pid: int) -> int:
     if sys.platform == "linux":
         fields = _stat(pid)
         return int(fields[1]) if fields else 0
-    text = _ps(pid, "ppid=")
-    return int(text) if text.isdigit() else 0
+    return _bsd_parent(pid)
 
 
 def ancestors(pid: int) -> Iterator[int]:
@@ -55,17 +59,41 @@ def ancestors(pid: int) -> Iterator[int]:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat behind the name: state, ppid ... starttime is the 20th."""
+    """The fields of /proc/PID/stat behind the name: state, ppid ... starttime is the 20th; none of a dead process."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rpartition(") ")[2].split()
+            fields = file.read().rpartition(") ")[2].split()
     except OSError:
         return []
+    return fields if fields and fields[0] not in "ZX" else []
 
 
-def _ps(pid: int, column: str) -> str:
-    done = subprocess.run(["ps", "-o", column, "-p", str(pid)], capture_output=True, text=True, check=False, timeout=5)
-    return done.stdout.strip()
+def _started(pid: int) -> str:
+    command = ["ps", "-o", "lstart=", "-p", str(pid)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=5).stdout.strip()
+
+
+_BSD_INFO, _BSD_SIZE = 3, 136  # PROC_PIDTBSDINFO, sizeof(struct proc_bsdinfo); pbi_ppid is its fifth word
+
+
+def _bsd_parent(pid: int) -> int:
+    """By libproc: a `ps` for each ancestor of each command would hold up the loop."""
+    content = ctypes.create_string_buffer(_BSD_SIZE)
+    found = ctypes.CDLL(None).proc_pidinfo(pid, _BSD_INFO, ctypes.c_uint64(0), content, _BSD_SIZE)
+    return int(struct.unpack_from("=5I", content.raw)[4]) if found == _BSD_SIZE else 0
+
+
+def raise_descriptor_limit(wanted: int) -> int:
+    """Allow this process that many open files, or as many as the system lets it; how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    target = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < target:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+        except (OSError, ValueError):
+            return soft  # macOS has a limit of its own below the hard one
+        return target
+    return soft
 
 
 class MachineProcesses:
@@ -75,21 +103,27 @@ class MachineProcesses:
         self._later = later
 
     def alive(self, pid: int, start: str) -> bool:
-        return bool(start_of(pid)) and (not start or start_of(pid) == start)
+        found = start_of(pid)
+        return bool(found) and start in ("", found)
 
     def end(self, pid: int, start: str) -> None:
-        """TERM to its group now, KILL five seconds later, each only if it is still the same process."""
-        self._signal(pid, start, signal.SIGTERM)
-        self._signal(pid, start, signal.SIGCONT)
-        self._later(5.0, lambda: self._signal(pid, start, signal.SIGKILL))
+        """TERM to its group now, KILL five seconds later, if it is that very process."""
+        if self.alive(pid, start):
+            _signal(pid, signal.SIGTERM)
+            _signal(pid, signal.SIGCONT)
+            self._later(5.0, lambda: self._kill(pid, start))
 
-    def _signal(self, pid: int, start: str, number: int) -> None:
-        if not self.alive(pid, start):
-            return
+    def _kill(self, pid: int, start: str) -> None:
+        """The process itself, or what is left of its group: while that is there, nobody else gets its number."""
+        if self.alive(pid, start) or not start_of(pid):
+            _signal(pid, signal.SIGKILL)
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.killpg(pid, number)
+    except OSError:
         try:
-            os.killpg(pid, number)
+            os.kill(pid, number)
         except OSError:
-            try:
-                os.kill(pid, number)
-            except OSError:
-                pass  # it ended between the look and the signal
+            pass  # it ended between the look and the signal

@@ -7,15 +7,20 @@ import os
 import shutil
 import sys
 import tempfile
+from io import TextIOWrapper
 
 from msgspec import json
 
 from synapse import paths
-from synapse.errors import SynapseError
+from synapse.errors import Refused, SynapseError
 from synapse.server.app import Options, Server, serve
 from synapse.server.local import MAX_CLIENTS
+from synapse.server.platform import raise_descriptor_limit
 
 LOG_BYTES, LOG_FILES = 5 << 20, 3
+SPARE_FILES = 256  # what a hub may have open besides its connections
+
+logger = logging.getLogger(__name__)
 
 
 def start(
@@ -32,6 +37,7 @@ def start(
     ready_fd: int | None,
 ) -> int:
     """Run a hub until it is told to stop; says why when it cannot start, and gives the exit status."""
+    os.umask(0o077)  # whatever the hub makes is this user's alone
     folder = tempfile.mkdtemp(prefix="synapse-") if ephemeral else ""
     if folder:
         os.environ["SYNAPSE_DATA"] = folder
@@ -42,24 +48,46 @@ def start(
         defaults.rate if rate is None else rate, defaults.burst if burst is None else burst,
     )  # fmt: skip
     try:
+        _log_to("", log_level)
         paths.make_private(data)
-        _log_to(paths.log_file(data) if background else "", log_level)
-        asyncio.run(serve(options, lambda server: _ready(server, ready_fd)))
+        if background:
+            _log_to(paths.log_file(data), log_level)
+        _allow_connections(options.max_clients)
+        asyncio.run(serve(options, lambda server: _ready(server, ready_fd), hang_up=not background))
     except SynapseError as error:
         _cannot(error, ready_fd)
         return 1
     except KeyboardInterrupt:
         return 130
     finally:
+        logging.shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 
+def _allow_connections(most: int) -> None:
+    files = raise_descriptor_limit(most + SPARE_FILES)
+    if files < most + SPARE_FILES:
+        logger.warning("%s open files are allowed: fewer than the %s connections that may come", files, most)
+
+
+class _HubLog(logging.handlers.RotatingFileHandler):
+    """The hub's own log, a few files long; what the interpreter says on standard error goes there too."""
+
+    def _open(self) -> TextIOWrapper:
+        stream = super()._open()
+        os.dup2(stream.fileno(), 2)
+        return stream
+
+
 def _log_to(file: str, level: str) -> None:
     handler: logging.Handler
     if file:
-        handler = logging.handlers.RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+        try:
+            handler = _HubLog(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+        except OSError as error:
+            raise Refused("no_permission", f"{file} cannot be written: {error.strerror}.") from None
     else:
         handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
@@ -72,8 +100,8 @@ def _ready(server: Server, ready_fd: int | None) -> None:
 
 
 def _cannot(error: SynapseError, ready_fd: int | None) -> None:
-    logging.getLogger(__name__).error(error.sentence)
-    _tell(ready_fd, {"code": error.code, "message": error.sentence})
+    logger.error(error.sentence)
+    _tell(ready_fd, {"code": error.code, "message": error.sentence, "status": error.status})
 
 
 def _tell(ready_fd: int | None, what: dict[str, object]) -> None:
