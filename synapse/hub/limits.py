@@ -1,9 +1,12 @@
 """Rates: how much one participant may change, and how often two agents may address each other."""
 
+from itertools import islice
+
 from synapse.clock import Clock
 from synapse.errors import Refused
 
 PAIR_PER_MINUTE = 60
+MOST = 10_000  # buckets
 
 
 class RateLimited(Refused):
@@ -61,11 +64,19 @@ class Limits:
                 retry_after=wait,
             )
 
+    def __len__(self) -> int:
+        return len(self._buckets)
+
     def _take(self, key: str, rate: float, burst: float) -> float:
         now = self._clock.monotonic()
         bucket = self._buckets.get(key)
         if bucket is None:
-            if len(self._buckets) >= 10_000:
-                self._buckets = {k: b for k, b in self._buckets.items() if now - b.at < 60}
+            if len(self._buckets) >= MOST:
+                self._forget(now)
             bucket = self._buckets[key] = Bucket(now, burst)
         return bucket.take(now, rate, burst)
+
+    def _forget(self, now: float) -> None:
+        """Let go of those who have been quiet for a minute; when that is not half of them, of the oldest."""
+        kept = {key: bucket for key, bucket in self._buckets.items() if now - bucket.at < 60}
+        self._buckets = dict(islice(kept.items(), max(0, len(kept) - MOST // 2), None))
