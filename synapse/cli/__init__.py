@@ -1,4 +1,4 @@
-"""The command line. `GROUPS` says which file a command lives in, so that one command loads one file; help keeps its order."""
+"""The command line. `GROUPS` says which file a command lives in, so that one command loads one file."""
 
 GROUPS = {
     "send": "messages",
@@ -30,6 +30,7 @@ GROUPS = {
     "_demo-agent": "agents",
 }
 
+# The subjects of the help; a name that begins with `_` is for our own processes and is not shown.
 SECTIONS = {
     "Talk": ("send", "reply", "interrupt", "broadcast", "inbox", "wait", "listen"),
     "Look": ("who", "list", "status", "state", "history", "events", "logs"),

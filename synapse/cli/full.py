@@ -26,7 +26,7 @@ class Lazy(rich_click.RichGroup):
     """Loads the file of a command when it is asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [name for name in GROUPS if declared(name)]
+        return [name for name in GROUPS if not name.startswith("_") and declared(name)]
 
     def get_command(self, ctx: Any, name: str) -> Any:
         commands = declared(name)
@@ -38,7 +38,7 @@ class Lazy(rich_click.RichGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None:
-            raise click.UsageError(f"There is no command '{args[0]}'.{_nearest(args[0], GROUPS)}", ctx)
+            raise click.UsageError(f"There is no command '{args[0]}'.{_nearest(args[0], self.list_commands(ctx))}", ctx)
         return super().resolve_command(ctx, args)
 
 

@@ -4,9 +4,10 @@ import os
 
 from synapse import paths
 from synapse.cli.command import AS_JSON, Command, Option
+from synapse.cli.table import write
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
-from synapse.errors import SynapseError
+from synapse.errors import BadRequest, Refused, Unavailable
 
 
 def serve(
@@ -25,12 +26,15 @@ def serve(
     stop: bool,
 ) -> int:
     """Run the hub here until Ctrl-C; with --stop, end the one that runs."""
+    _check(port, max_clients, rate, burst)
+    if data and ephemeral:
+        raise BadRequest("two_folders", "--ephemeral takes a folder of its own: leave out --data.")
     if data:
         os.environ["SYNAPSE_DATA"] = data
-    if port is not None:
+    if port:
         os.environ["SYNAPSE_PORT"] = str(port)
     if stop:
-        return _stop()
+        return _stop(port)
     from synapse.server.start import start
 
     return start(
@@ -39,15 +43,37 @@ def serve(
     )  # fmt: skip
 
 
-def _stop() -> int:
-    with Client(start=False) as client:
-        said = client.call("hub.shutdown")["hub"]
-    assert isinstance(said, dict)
-    if not wait_gone(int(said["pid"])):
-        os.write(2, f"synapse: the hub (process {said['pid']}) is still there.\n".encode())
-        return 1
-    os.write(1, f"stopped the hub on port {said['port']}\n".encode())
+def _check(port: "int | None", max_clients: "int | None", rate: "float | None", burst: "float | None") -> None:
+    if port is not None and not 0 <= port < 65536:
+        raise BadRequest("bad_port", f"--port {port}: from 1 to 65535, or 0 for a free one.")
+    if max_clients is not None and max_clients < 1:
+        raise BadRequest("bad_number", f"--max-clients {max_clients}: 1 or more.")
+    if (rate is not None and not rate >= 0) or (burst is not None and not burst >= 0):
+        raise BadRequest("bad_number", "--rate and --burst: 0 (no limit) or more.")
+
+
+def _stop(port: "int | None") -> int:
+    said = _shut_down(port, restart=False)
+    write(f"stopped the hub on port {said['port']}\n")
     return 0
+
+
+def _shut_down(port: "int | None", *, restart: bool) -> "dict[str, object]":
+    """End the hub of this data folder (that on `port`, if it is given), and wait until it has gone."""
+    with Client(start=False) as client:
+        try:
+            there = client.call("hub.status")["hub"]
+        except Unavailable as error:
+            if error.code == "no_hub":
+                raise Unavailable("no_hub", f"No hub is running in {paths.data_folder()}.") from None
+            raise
+        assert isinstance(there, dict)
+        if port and there["port"] != port:
+            raise Refused("other_port", f"The hub of this data folder is on port {there['port']}, not {port}.")
+        client.call("hub.shutdown", restart=restart)
+    if not wait_gone(int(there["pid"])):
+        raise Unavailable("still_there", f"The hub (process {there['pid']}) does not end: `kill -9 {there['pid']}`.")
+    return there
 
 
 def wait_gone(pid: int, seconds: float = 10.0) -> bool:
@@ -81,12 +107,8 @@ def restart(*, as_json: bool) -> int:
     data = paths.data_folder()
     port = paths.port()
     try:
-        with Client(start=False) as client:
-            said = client.call("hub.shutdown", restart=True)["hub"]
-        assert isinstance(said, dict)
-        port = int(said["port"])
-        wait_gone(int(said["pid"]))
-    except SynapseError as error:
+        port = int(str(_shut_down(None, restart=True)["port"]))
+    except Unavailable as error:
         if error.code != "no_hub":
             raise
     os.environ["SYNAPSE_PORT"] = str(port)
@@ -95,7 +117,7 @@ def restart(*, as_json: bool) -> int:
         status = client.call("hub.status")
     hub = status["hub"]
     assert isinstance(hub, dict)
-    os.write(1, dumps(status) if as_json else f"{hub['start_line']}\n".encode())
+    write(dumps(status).decode() if as_json else f"{hub['start_line']}\n")
     return 0
 
 
@@ -116,12 +138,18 @@ _SERVE = (
         choices=("debug", "info", "warning", "error"),
         help="How much the hub's log says.",
     ),
-    Option("--background", flag=True, help="Write the log to the data folder (what a command does that starts a hub)."),
-    Option("--ready-fd", kind=int, help="A descriptor on which to say when the doors are open."),
+    Option("--background", flag=True, help="Write the log to the data folder.", hidden=True),
+    Option("--ready-fd", kind=int, help="A descriptor on which to say when the doors are open.", hidden=True),
     Option("--stop", flag=True, help="End the hub that runs."),
 )
 COMMANDS = (
-    Command("serve", serve, "Run the hub; --stop ends it.", *_SERVE, example="synapse serve --port 8876"),
+    Command(
+        "serve",
+        serve,
+        "Run the hub in this terminal; --stop ends the one that runs.",
+        *_SERVE,
+        example="synapse serve --port 8876",
+    ),
     Command("hub", serve, "The same as `serve`.", *_SERVE, example="synapse hub --ephemeral"),
     Command(
         "restart",

@@ -1,0 +1,74 @@
+"""Tables and texts as they are printed."""
+
+import os
+import pty
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synapse.cli import table
+
+
+@given(st.text(), st.integers(1, 40))
+def test_a_text_that_is_fitted_is_never_wider_than_its_place(text: str, width: int) -> None:
+    assert table.cells(table.fit(text, width)) <= width
+
+
+@given(st.text())
+def test_one_line_holds_no_control_characters(text: str) -> None:
+    shown = table.one_line(text)
+    assert not any(ord(sign) < 32 or 127 <= ord(sign) < 160 for sign in shown)
+
+
+def test_a_text_keeps_its_lines_and_loses_what_would_steer_the_terminal() -> None:
+    assert table.harmless("a\x1b[2Jb\n\tc\x9b1m\x07ü") == "a[2Jb\n\tc1mü"
+
+
+def test_columns_are_aligned_also_behind_wide_characters() -> None:
+    shown = table.table(("NAME", "WHAT"), [("日本", "x"), ("bob", "y")])
+    assert shown.splitlines() == ["NAME  WHAT", "日本  x", "bob   y"]
+
+
+def test_a_column_that_is_empty_throughout_is_left_out() -> None:
+    assert table.table(("A", "B", "C"), [("1", "", "2")]) == "A  C\n1  2\n"
+
+
+def test_a_table_is_cut_to_the_terminal_but_its_ids_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "terminal_width", lambda: 40)
+    shown = table.table(("ID", "TEXT"), [("m" * 28, "word " * 20)], keep=("ID",)).splitlines()
+    assert all(table.cells(line) <= 40 for line in shown)
+    assert shown[1].startswith("m" * 28 + "  word")
+    assert shown[1].endswith("…")
+
+
+def test_times_are_short() -> None:
+    now = time.time()
+    assert len(table.clock(now)) in (8, 11)
+    assert table.clock(now - 300 * 86400) != table.clock(now)
+    assert table.clock(0) == ""
+    assert [table.span(s) for s in (0, 59, 60, 3600, 7500, 90000)] == ["0s", "59s", "1m", "1h00m", "2h05m", "1d"]
+
+
+@pytest.mark.parametrize(("environ", "colours"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_there_are_colours_on_a_terminal_unless_they_are_not_wanted(environ: dict[str, str], colours: bool) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        script = "from synapse.cli.table import table, write; write(table(('S',), [('READY',)]))"
+        base = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        subprocess.run(
+            [sys.executable, "-c", script],
+            stdout=theirs,
+            env={**base, "TERM": "xterm", **environ},
+            check=True,
+            timeout=30,
+        )
+        shown = os.read(ours, 1000)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (b"\x1b[32mREADY" in shown) is colours
+    assert b"READY" in shown
