@@ -179,8 +179,8 @@ class Hub:
 
     def presence(self, key: str) -> None:
         """A participant came, went, or is otherwise: those who watch are told the difference."""
-        for react in () if self.suspended else self.on_presence:
-            react(key)
+        if not self.suspended:
+            _react(self.on_presence, key)
 
     def call(self, session: Session) -> Call:
         """The view of somebody who decides at the next position."""
@@ -360,11 +360,7 @@ class Hub:
             return
         touched, self._touched = self._touched, set()
         self.waits.wake(touched)
-        for react in self.on_commit:
-            try:
-                react(touched)
-            except Exception as error:
-                logger.error("what is owed after a commit was not done", exc_info=error)
+        _react(self.on_commit, touched)
 
     def _failed(self, error: Exception) -> None:
         self.suspended = True
@@ -401,6 +397,17 @@ class Hub:
 
 class TooLarge(Refused):
     """One record would become too large."""
+
+
+def _react(reactions: list[Callable[[P], None]], to: P) -> None:
+    """One reaction that fails keeps nothing from the others."""
+    for react in reactions:
+        try:
+            react(to)
+        except Unavailable as error:
+            logger.debug("nothing done: %s", error)  # a projection is out of order, which was told where it happened
+        except Exception as error:
+            logger.error("a reaction failed", exc_info=error)
 
 
 def _nobody(position: int, what: Any) -> None:
