@@ -81,7 +81,7 @@ class Hub:
         self.outbox = Outbox()
         self.waits = Waits()
         self.keys = Keys()
-        self.limits = limits or Limits(clock)
+        self.limits = Limits(clock) if limits is None else limits
         self.admit = admit  # joins a participant who is not there yet, before its first change
         self.loop = asyncio.get_running_loop()
         self.readers = ThreadPoolExecutor(2, thread_name_prefix="reader")
