@@ -199,9 +199,14 @@ def text_of(text: "str | None", file: "str | None", stdin: bool) -> str:
         with open(0, "rb", closefd=False) as opened:
             found = _decoded(opened.read(), "Standard input")
     else:
-        found = _decoded((text or "").encode("utf-8", "surrogateescape"), "The text")
+        found = utf8(text or "", "The text")
     _check_length(found)
     return found
+
+
+def utf8(word: str, what: str) -> str:
+    """A word of the command line that must be text; the system hands over any bytes."""
+    return _decoded(word.encode("utf-8", "surrogateescape"), what)
 
 
 def _decoded(content: bytes, what: str) -> str:
@@ -217,7 +222,7 @@ def _decoded(content: bytes, what: str) -> str:
 def _check_length(text: str) -> None:
     from synapse.client.lines import dumps
 
-    if len(text) > LONGEST_TEXT // 12 and len(dumps(text)) > LONGEST_TEXT:  # a character takes 12 bytes at most
+    if len(text) > LONGEST_TEXT // 6 and len(dumps(text)) > LONGEST_TEXT:  # a character takes 6 bytes at most
         raise BadRequest(
             "too_large", f"The text is too long ({len(text.encode()) >> 10} kB; 1 MB is the limit): send a file's path."
         )

@@ -51,12 +51,6 @@ class Follower:
     def _subscribe(self, client: Client) -> None:
         position, index = self.after or (-1, WHOLE)
         reply = client.call("events.follow", after=position if index == WHOLE else max(0, position - 1), **self._ask)
-        head = client.welcome.get("head", 0)
-        assert isinstance(head, int)
-        if position > head:
-            raise Refused(
-                "cursor_ahead", f"The cursor is at {position}, and this log ends at {head}: it is another log."
-            )
         if self.after is None:
             reached = reply["after"]
             assert isinstance(reached, int)

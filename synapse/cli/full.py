@@ -1,6 +1,7 @@
 """The whole command line by click: help, mistakes, completion, and every command that is not a quick one."""
 
 from difflib import get_close_matches
+from errno import EBADF, ENOSPC
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from synapse import __version__
 from synapse.cli import GROUPS, SECTIONS
 from synapse.cli.command import Argument, Command, Option, declared
 from synapse.cli.errors import FAILED, INTERRUPTED, guarded, told
-from synapse.errors import BadRequest
+from synapse.errors import BadRequest, Refused
 
 HELP = rich_click.RichHelpConfiguration(
     text_markup="markdown",
@@ -164,6 +165,10 @@ def run(words: list[str]) -> int:
         return told(BadRequest("usage", _sentence(error)), "--json" in words)
     except click.Abort:
         return INTERRUPTED
+    except OSError as error:
+        if error.errno not in (ENOSPC, EBADF):
+            raise
+        return told(Refused("no_output", f"Standard output cannot be written: {error.strerror}."), "--json" in words)
 
 
 def _sentence(error: click.ClickException) -> str:

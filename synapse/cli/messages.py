@@ -1,6 +1,6 @@
 """`send`, `reply`, `interrupt`, `broadcast`: talking to agents."""
 
-from synapse.cli.command import COMMON, Argument, Command, Option, text_of
+from synapse.cli.command import COMMON, Argument, Command, Option, text_of, utf8
 from synapse.cli.errors import TIME_OVER, say
 from synapse.cli.table import harmless, write, write_text
 from synapse.client.blocking import Client
@@ -26,6 +26,7 @@ def send(
     notify: bool,
     silent: bool,
     timeout: "float | None",
+    force: bool,
     as_json: bool,
     sender: "str | None",
     workspace: "str | None",
@@ -37,9 +38,9 @@ def send(
     if timeout is not None and not wait:
         raise BadRequest("no_wait", "--timeout is how long --wait waits: give both.")
     mode = "wait" if wait else "silent" if silent else "notify"
-    content = text_of(text, message_file, stdin)
+    to, content = utf8(target, "The target"), text_of(text, message_file, stdin)
     with Client(sender or "", workspace or "", start=not no_start) as client:
-        sent = client.change("messages.send", to=target, text=content, priority=priority, mode=mode)
+        sent = client.change("messages.send", to=to, text=content, priority=priority, mode=mode, force=force)
         tasks = sent.get("tasks") or [sent.get("task_id")]
         if not wait or not sent.get("task_id"):
             if wait:
@@ -141,7 +142,7 @@ def interrupt(target: str, text: "str | None", **options: object) -> int:
 
 def broadcast(text: "str | None", *, to: str, **options: object) -> int:
     """A note to everybody in the workspace (or a glob of names)."""
-    return send(to, text, wait=False, notify=False, silent=True, timeout=None, **options)  # type: ignore[arg-type]
+    return send(to, text, wait=False, notify=False, silent=True, timeout=None, force=False, **options)  # type: ignore[arg-type]
 
 
 MODES = (
@@ -154,6 +155,7 @@ MODES = (
         help="Seconds to wait; the answer then comes as a message (exit 124).",
         metavar="SECONDS",
     ),
+    Option("--force", flag=True, help="Also to a bare name that is only in another workspace."),
 )
 
 COMMANDS = (
