@@ -212,6 +212,35 @@ def test_state_and_history_show_tasks_with_names(shell: Shell) -> None:
     assert len(shell.json("history", "list", "--limit", "1")["tasks"]) == 1
 
 
+def test_a_conversation_within_a_conversation_ends(shell: Shell) -> None:
+    task = send(shell, "bob", "depth 1", "--from", "alice")
+    tasks, asked, others = [task], "bob", "alice"
+    for depth in range(2, 9):
+        shell.ok("inbox", "read", tasks[-1], "--from", asked)
+        asked, others = others, asked
+        tasks.append(send(shell, asked, f"depth {depth}", "--from", others))
+    shell.ok("inbox", "read", tasks[-1], "--from", asked)
+    assert shell.refused("send", others, "depth 9", "--from", asked) == "too_deep"
+    for name in ("alice", "bob"):
+        clear(shell, name)
+
+
+def test_inside_an_agent_that_is_gone_nothing_is_said_in_its_name(shell: Shell) -> None:
+    assert shell.refused("who", SYNAPSE_AGENT_ID="synapse-claude-8100") == "agent_gone"
+
+
+def test_the_shell_completes_commands_options_and_names(shell: Shell) -> None:
+    def completed(line: str, at: int) -> str:
+        done = shell.run(_SYNAPSE_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=str(at))
+        return done.stdout
+
+    assert completed("synapse se", 1).split() == ["plain,send", "plain,serve"]
+    assert completed("synapse inbox r", 2).split() == ["plain,read"]
+    assert "plain,--wait" in completed("synapse send --w", 2)
+    assert "plain,alice" in completed("synapse send al", 2)
+    assert "_synapse_completion" in shell.run(_SYNAPSE_COMPLETE="bash_source").stdout
+
+
 def test_the_log_is_told_queried_and_exported(shell: Shell, tmp_path: Path) -> None:
     task = send(shell, "bob", "for the log", "--from", "alice")
     tail = shell.ok("events", "-n", "5")
