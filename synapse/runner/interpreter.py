@@ -17,6 +17,7 @@ from synapse.runner.screen import Screen
 _LINES: Final = re.compile(r"(?:[ -~]*+\r\n){6,2000}+")
 _SLICE: Final = 32  # tokens between two looks at the clock
 _MOST_SIGNALS: Final = 1000
+_LARGEST_SIGNALS: Final = 1 << 21  # characters, all together
 _MOST_ANSWERS: Final = 1 << 16
 _LONGEST_TITLE: Final = 1000
 
@@ -42,7 +43,8 @@ class Interpreter:
         self.settings = modes.Settings()
         self.answers: list[str] = []
         self._answered = 0
-        self.signals: deque[Signal] = deque(maxlen=_MOST_SIGNALS)
+        self._signals: deque[Signal] = deque()
+        self._signalled = 0
 
     def run(self, text: str, position: int, late: Callable[[], bool]) -> int:
         """Carry out tokens from `position` on until the end, or until `late` says so; the position reached."""
@@ -103,6 +105,19 @@ class Interpreter:
         self._answered = 0
         return text
 
+    def signal(self, name: str, value: str = "") -> None:
+        """Keep what the program told its terminal; of what nobody takes the oldest is lost."""
+        self._signals.append(Signal(name, value))
+        self._signalled += len(value)
+        while len(self._signals) > _MOST_SIGNALS or self._signalled > _LARGEST_SIGNALS:
+            self._signalled -= len(self._signals.popleft().value)
+
+    def take_signals(self) -> list[Signal]:
+        signals = list(self._signals)
+        self._signals.clear()
+        self._signalled = 0
+        return signals
+
     # controls
 
     def _control(self, control: str) -> None:
@@ -119,7 +134,7 @@ class Interpreter:
         elif control == "\t":
             screen.tab()
         elif control == "\a":
-            self.signals.append(Signal("bell"))
+            self.signal("bell")
         elif control in "\x0e\x0f":
             screen.charset = int(control == "\x0e")
 
@@ -139,7 +154,7 @@ class Interpreter:
             screen.mode = screen.mode | {mo.DECOM} if on else screen.mode - {mo.DECOM}
             screen.cursor_position()
         elif mode == 7:
-            screen.mode = screen.mode | {mo.DECAWM} if on else screen.mode - {mo.DECAWM}
+            screen.wraps(on)
         elif mode == 66:
             self.keypad(on)
         if mode not in tokens.UNKEPT_MODES:
@@ -167,7 +182,7 @@ class Interpreter:
     def keep_modes(self, parameters: str) -> None:
         """XTSAVE."""
         for mode in tokens.numbers(parameters)[:32]:
-            self.settings.kept[mode] = self.settings.is_on(mode)
+            self.settings.keep(mode)
 
     def bring_back_modes(self, parameters: str) -> None:
         """XTRESTORE."""
@@ -259,7 +274,7 @@ class Interpreter:
 
     def _title(self, title: str) -> None:
         self.settings.title = title[:_LONGEST_TITLE]
-        self.signals.append(Signal("title", self.settings.title))
+        self.signal("title", self.settings.title)
 
     def _osc(self, content: str) -> None:
         if len(content) > tokens.LONGEST_STRING:
@@ -275,7 +290,7 @@ class Interpreter:
         elif number in ("110", "111", "112"):
             self.settings.colours.pop(number[1:], None)
         elif number.isdigit() and len(number) < 6 and not (number == "52" and body.endswith("?")):
-            self.signals.append(Signal("osc" + number, body))
+            self.signal("osc" + number, body)
 
     def _colour(self, name: str, wanted: str) -> None:
         colours = self.settings.colours

@@ -14,6 +14,7 @@ __all__ = ["PASTE_END", "PASTE_START", "Draft", "Keys", "Token", "match_key", "s
 
 _LONGEST: Final = 1 << 16  # bytes held; of a longer report only the beginning is kept, for it is dropped anyway
 _STRING = rb"(?:\][0-9lL][^\x07\x1b]*|P[0-9>!$+][^\x1b]*|_G[^\x1b]*)"
+_HALF = rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})"  # of a character in UTF-8
 _SEQUENCE: Final = re.compile(
     rb"(?P<text>[\x20-\x7e\x80-\xff]+)"
     rb"|(?P<control>[\x00-\x1a\x1c-\x1f\x7f])"
@@ -25,10 +26,16 @@ _SEQUENCE: Final = re.compile(
     rb"|(?P<escape>\x1b(?=\x1b))",
 )
 _BEGINNING: Final = re.compile(
-    rb"\x1b(?:\[(?:M[\x00-\xff]{0,2}|\[|[0-?]*[ -/]*)|O[0-9]?|(?P<string>" + _STRING + rb"\x1b?)|[\]P_])?\Z"
+    rb"\x1b(?:\[(?:M[\x00-\xff]{0,2}|\[|[0-?]*[ -/]*)|O[0-9]?|(?P<string>"
+    + _STRING
+    + rb"\x1b?)|[\]P_]|"
+    + _HALF
+    + rb")?\Z"
 )
-_ALT: Final = re.compile(rb"\x1b(?:[\xc0-\xff][\x80-\xbf]*|[\x00-\xff])?")
-_HALF_CHARACTER: Final = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})\Z")
+_ALT: Final = re.compile(
+    rb"\x1b(?:[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}|[\x00-\xff])?"
+)
+_HALF_CHARACTER: Final = re.compile(_HALF + rb"\Z")
 _REPORT: Final = re.compile(
     rb"\x1b\[(?:[?>=].*"  # DA, DECRPM, kitty flags, XTQMODKEYS, colour scheme: no key begins so
     rb"|[0-9;]*[ctn]|[0-9;]*\$y|[0-9;]*\*?x|(?!1;(?:[2-9]|1[0-6])R)[0-9]+;[0-9]+R)",  # CPR, but not F3 with modifiers

@@ -69,6 +69,11 @@ class Settings:
         if mode in KNOWN or len(self.private) < _MOST_MODES:
             self.private[mode] = on
 
+    def keep(self, mode: int) -> None:
+        """XTSAVE, for up to 64 modes."""
+        if mode in self.kept or len(self.kept) < _MOST_MODES:
+            self.kept[mode] = self.is_on(mode)
+
     def changed(self) -> frozenset[int]:
         return frozenset(
             mode

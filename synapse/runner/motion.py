@@ -81,6 +81,12 @@ class Motion(pyte.Screen):
             self.margins = None if (first, last) == (0, self.lines - 1) else pyte.screens.Margins(first, last)
             self.cursor_position()
 
+    def wraps(self, on: bool) -> None:
+        """DECAWM; without it no cursor waits to wrap."""
+        self.mode = self.mode | {mo.DECAWM} if on else self.mode - {mo.DECAWM}
+        if not on:
+            self.cursor.x = min(self.cursor.x, self.columns - 1)
+
     def save_cursor(self) -> None:
         c = self.cursor
         first, second = self.drawing
@@ -88,6 +94,7 @@ class Motion(pyte.Screen):
 
     def restore_cursor(self) -> None:
         saved = self.saved
-        self.cursor.x, self.cursor.y = min(saved.x, self.columns), min(saved.y, self.lines - 1)
+        last = self.columns if mo.DECAWM in self.mode else self.columns - 1
+        self.cursor.x, self.cursor.y = min(saved.x, last), min(saved.y, self.lines - 1)
         self.pen, self.drawing, self.charset = saved.pen, list(saved.drawing), saved.shift
         self.mode = self.mode | {mo.DECOM} if saved.origin else self.mode - {mo.DECOM}

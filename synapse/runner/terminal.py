@@ -23,6 +23,7 @@ from synapse.runner.tokens import Sieve
 __all__ = ["DEFAULTS", "Mark", "Modes", "Signal", "Terminal", "TerminalFacts"]
 
 _SLICE = 1 << 15  # characters that are joined and looked at in one go
+_MOST_PERSONAL = 1 << 21  # characters that wait for the viewer that typed last
 _NARROWEST, _WIDEST = 1, 2000
 
 
@@ -53,7 +54,8 @@ class Terminal:
         self._queue: deque[tuple[str, int]] = deque()
         self._queued = 0
         self._text, self._position, self._size = "", 0, 0
-        self._personal: list[str] = []
+        self._personal: deque[str] = deque()
+        self._owed = 0
 
     # in
 
@@ -62,8 +64,7 @@ class Terminal:
         model, viewers, personal = self._sieve.feed(data)
         out = viewers.encode()
         if personal:
-            self._personal.append(personal)
-            del self._personal[:-64]
+            self._owe(personal)
         if model:
             size = len(out) + len(model) - len(viewers)
             self._queue.append((model, size))
@@ -74,7 +75,14 @@ class Terminal:
         """Bells and writes to the clipboard of the last `write`s, for the viewer that typed last; taken by the call."""
         out = "".join(self._personal).encode()
         self._personal.clear()
+        self._owed = 0
         return out
+
+    def _owe(self, personal: str) -> None:
+        self._personal.append(personal)
+        self._owed += len(personal)
+        while self._owed > _MOST_PERSONAL and len(self._personal) > 1:
+            self._owed -= len(self._personal.popleft())
 
     def advance(self, budget: float = 0.004) -> bool:
         """Feed the model for about `budget` seconds; whether it has caught up."""
@@ -123,9 +131,7 @@ class Terminal:
 
     def signals(self) -> list[Signal]:
         """What the program told its terminal since the last call, oldest first; at most the last 1,000."""
-        signals = list(self._interpreter.signals)
-        self._interpreter.signals.clear()
-        return signals
+        return self._interpreter.take_signals()
 
     def repaint(self, columns: int | None = None, rows: int | None = None) -> bytes:
         """Everything a viewer needs who joins here: reset, contents, cursor, modes. Catches up first, so that the live

@@ -170,6 +170,11 @@ def test_a_flood_of_signals_and_queries_keeps_the_memory_bounded() -> None:
     assert len(terminal.signals()) == 1000
     assert len(terminal.replies()) < 70_000
     assert len(terminal.personal()) < 400_000
+    for _ in range(10):
+        terminal.write(b"\x1b]52;c;" + b"x" * 1_000_000 + b"\x07")
+        assert terminal.advance(60)
+    assert len(terminal.personal()) < 3_000_000
+    assert sum(len(signal.value) for signal in terminal.signals()) < 3_000_000
     terminal.write(b"".join(b"\x1b[?%dh\x1b[38;5;%dm" % (n, n % 256) for n in range(5000)))
     assert terminal.advance(60)
     assert len(terminal.modes.changed) < 100
