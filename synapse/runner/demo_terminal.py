@@ -64,7 +64,7 @@ class Terminal:
         """Columns and rows; 80x24 when the terminal does not say."""
         if self._stale:
             columns, rows = os.get_terminal_size(1)
-            self._size = (max(columns or 80, 6), max(rows or 24, 4))
+            self._size = (max(columns or 80, 10), max(rows or 24, 4))
         return self._size
 
     def drain(self) -> None:
