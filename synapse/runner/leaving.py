@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from synapse.runner.terminal import Terminal
 from synapse.runner.viewer import Viewer
 
-INTERVAL = 0.05  # seconds between two looks at the modes while output comes
+INTERVAL = 0.02  # seconds between two looks at the modes while output comes
 _TO_FREE_LINE = re.compile(rb"\x1b\[[0-9]+;1H\r\n\Z")
 
 

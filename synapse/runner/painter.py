@@ -35,7 +35,7 @@ class Painter:
 
     def paint(self, at_once: bool = False) -> None:
         """Paint now what can be painted now; the rest comes by itself."""
-        waiting = [viewer for viewer in self._viewers if (viewer.stale or viewer.note) and not viewer.slow]
+        waiting = [viewer for viewer in self._viewers if viewer.awaits_picture]
         if not waiting or (self._terminal.lag and not at_once):
             return
         now = self._loop.time()
@@ -65,11 +65,11 @@ class Painter:
     def _paint(self, viewer: Viewer, now: float) -> None:
         if viewer.stale:
             viewer.show(self._picture(viewer))
-            viewer.stale, viewer.enters = False, False
+            viewer.stale = viewer.enters = viewer.wants_past = viewer.noted = False
             viewer.live, viewer.painted = self._fits(viewer), now
         if viewer.note:
             viewer.say(frames.NOTE, viewer.note.encode())
-            viewer.note = ""
+            viewer.note, viewer.noted = "", True
             self._loop.call_later(NOTE_FOR, self._wipe, viewer)
 
     def _picture(self, viewer: Viewer) -> bytes:
@@ -81,9 +81,20 @@ class Painter:
 
     def _past(self, viewer: Viewer) -> bytes:
         """A new viewer can scroll back."""
-        return b"" if viewer.painted else self._terminal.scrollback(SCROLLBACK, viewer.rows)
+        return self._terminal.scrollback(SCROLLBACK, viewer.rows) if viewer.wants_past else b""
 
     def _wipe(self, viewer: Viewer) -> None:
-        if viewer in self._viewers:
+        """Take the note away: its line alone if nothing has moved since, for what stood above a program is not ours."""
+        if viewer not in self._viewers:
+            return
+        if viewer.noted and viewer.live and not self._terminal.lag:
+            viewer.show(_line_again(self._terminal))
+        else:
             viewer.stale = True
             self.paint()
+        viewer.noted = False
+
+
+def _line_again(terminal: Terminal) -> bytes:
+    runs = "".join(f"\x1b[0;{style}m{text}" for text, style in terminal.styled_lines()[-1])
+    return f"\x1b7\x1b[{terminal.rows};1H\x1b[0m\x1b[2K{runs}\x1b8".encode()

@@ -50,7 +50,7 @@ class Child:
         self.stopped = False
         self._pty = PtyProcess(pid, fd)  # owns the descriptor from here on
         self._queue = bytearray()
-        self._reading = self._paused = self._writing = False
+        self._started = self._reading = self._paused = self._writing = False
         self._deaf = False  # the output has ended
         self._ended: ExitStatus | None = None
         self._on_stop: Callable[[], None] = _nothing
@@ -74,7 +74,9 @@ class Child:
         self._on_output, self._on_exit, self._on_stop = on_output, on_exit, on_stop
         self._gone = loop.create_future()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        self._started = True
         self._read_on()
+        self._write_on()
         loop.call_soon(self._reap)  # it may have ended before anyone listened
 
     # Bytes.
@@ -86,9 +88,7 @@ class Child:
         if not self._queue:
             data = data[self._send(data) :]
         self._queue += data
-        if self._queue and not self._writing:
-            self._loop.add_writer(self.fd, self._writable)
-            self._writing = True
+        self._write_on()
         return True
 
     @property
@@ -97,9 +97,10 @@ class Child:
         return len(self._queue)
 
     def pause(self) -> None:
-        """Leave the output in the kernel; the child blocks once its buffer there is full."""
-        self._paused = True
-        self._read_off()
+        """Leave the output in the kernel; the child blocks once its buffer there is full. Not after its end."""
+        if self._ended is None:
+            self._paused = True
+            self._read_off()
 
     def resume(self) -> None:
         """Read again after `pause`."""
@@ -171,6 +172,7 @@ class Child:
         """Let go of the terminal: the kernel hangs up on what still uses it."""
         if self.fd < 0:
             return
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the kernel sends it to us as well
         self._read_off()
         self._write_off()
         self._pty.fileobj.close()
@@ -179,7 +181,7 @@ class Child:
     # Inside.
 
     def _read_on(self) -> None:
-        if not (self._reading or self._paused or self._deaf or self.fd < 0):
+        if self._started and not (self._reading or self._paused or self._deaf or self.fd < 0):
             self._loop.add_reader(self.fd, self._readable)
             self._reading = True
 
@@ -187,6 +189,11 @@ class Child:
         if self._reading:
             self._loop.remove_reader(self.fd)
             self._reading = False
+
+    def _write_on(self) -> None:
+        if self._started and self._queue and not self._writing:
+            self._loop.add_writer(self.fd, self._writable)
+            self._writing = True
 
     def _write_off(self) -> None:
         if self._writing:

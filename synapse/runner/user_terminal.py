@@ -56,6 +56,8 @@ class UserTerminal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)  # a window that is closed sends several
         self.restore()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)

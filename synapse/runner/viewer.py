@@ -43,6 +43,7 @@ class Viewer(asyncio.Protocol):
         self._keys = Keys()
         self._undo = b""
         self._flush: asyncio.TimerHandle | None = None
+        self.judge: asyncio.TimerHandle | None = None  # when it must have read some more
         self.known = False  # it has said hello
         self.live = False  # it gets the child's bytes as they come
         self.stale = False  # it must be painted from the model
@@ -54,10 +55,13 @@ class Viewer(asyncio.Protocol):
         self.painted = 0.0  # when, on the loop's clock
         self.turn = 0  # larger = typed later; 0 = never
         self.note = ""  # a line that waits for a moment between two tokens
+        self.noted = False  # it is shown, and nothing has been put out since
+        self.wants_past = False  # it has nothing to scroll back to
 
     # Sending.
 
     def show(self, data: bytes) -> None:
+        self.noted = False
         self._send(frames.OUTPUT, data)
 
     def say(self, kind: int, payload: bytes = b"") -> None:
@@ -71,6 +75,11 @@ class Viewer(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
+
+    @property
+    def awaits_picture(self) -> bool:
+        """Whether there is something to paint for it, and it would look."""
+        return (self.stale or bool(self.note)) and not (self.slow or self.stopped or self.left)
 
     @property
     def queued(self) -> int:
@@ -123,8 +132,9 @@ class Viewer(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._patience.cancel()
-        if self._flush:
-            self._flush.cancel()
+        for timer in (self._flush, self.judge):
+            if timer:
+                timer.cancel()
         if self.known:
             self._host.gone(self)
 

@@ -95,10 +95,12 @@ class Viewers:
         """Bytes for the terminals, in the order the child wrote them."""
         self._untouched = False
         for viewer in self._all:
+            if viewer.slow and viewer is not self.driver:
+                viewer.live = False
             if viewer.live:
                 viewer.show(data)
             else:
-                viewer.stale = not viewer.stopped
+                viewer.stale = True
 
     def personal(self, data: bytes) -> None:
         """Bells and the clipboard: only for the viewer that typed last."""
@@ -161,12 +163,13 @@ class Viewers:
         if self._untouched and viewer.hello.owner:
             viewer.live = True  # there is nothing to restore, and its own screen stays as it is
         else:
-            viewer.stale = viewer.enters = True
+            viewer.stale = viewer.enters = viewer.wants_past = True
         if not viewer.hello.watch:
             self._focus.set(viewer, True)
             if self.driver is None:
                 self._drive(viewer)
         self._painter.paint()
+        self._leaving.update()
         self.on_change()
 
     def typed(self, viewer: Viewer, tokens: list[Token]) -> None:
@@ -197,13 +200,14 @@ class Viewers:
         viewer.part(frames.GOODBYE, frames.encode_end(0, "detached"))
 
     def slow(self, viewer: Viewer) -> None:
-        if viewer is self.driver and viewer.live:
+        if viewer is self.driver:
             self.on_congestion(True)
-            self._loop.call_later(STALLED_AFTER, self._judge, viewer, viewer.queued)
-        else:
-            viewer.live = False
+            viewer.judge = self._loop.call_later(STALLED_AFTER, self._judge, viewer, viewer.queued)
 
     def drained(self, viewer: Viewer) -> None:
+        if viewer.judge:
+            viewer.judge.cancel()
+            viewer.judge = None
         if viewer is self.driver:
             self.on_congestion(False)
         if viewer.stale:
@@ -242,8 +246,8 @@ class Viewers:
             self._forward(viewer, tokens)
 
     def _forward(self, viewer: Viewer, tokens: list[Token]) -> None:
-        if self._child.stopped:
-            self._child.proceed()
+        if not viewer.stopped and any(other.stopped for other in self._all):
+            self._child.proceed()  # someone else stopped it, and this one goes on
         if self._child.write(b"".join(token.data for token in tokens)):
             self.on_input(viewer, tokens)
         else:
@@ -255,6 +259,7 @@ class Viewers:
         viewer.turn = self._turns
         if viewer is not self.driver:
             self.driver = viewer
+            self.on_congestion(False)  # the one before may no longer slow the child
             self._sizing.want(viewer.columns, viewer.rows)
 
     def _succeed(self) -> None:
@@ -283,12 +288,12 @@ class Viewers:
 
     def _judge(self, viewer: Viewer, queued: int) -> None:
         """A slow terminal slows the child while it reads; one that has stopped reading is left behind."""
-        if not viewer.slow or viewer not in self._all:
+        if viewer is self.driver and viewer.queued < queued:
+            viewer.judge = self._loop.call_later(STALLED_AFTER, self._judge, viewer, viewer.queued)
             return
-        if viewer.queued < queued:
-            self._loop.call_later(STALLED_AFTER, self._judge, viewer, viewer.queued)
-        else:
-            viewer.live, viewer.stale = False, True
+        viewer.judge = None
+        viewer.live, viewer.stale = False, True
+        if viewer is self.driver:
             self.on_congestion(False)
 
     # The end.

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,7 +30,7 @@ PROMPT = "for i in $(seq 1 6000); do echo \"line $i $(printf '%0100d' $i)\"; don
 class Bare:
     """A program on a pseudo-terminal, and as little as possible around it."""
 
-    def __init__(self, argv: Sequence[str], columns: int = 200, rows: int = 60) -> None:
+    def __init__(self, argv: list[str], columns: int = 200, rows: int = 60) -> None:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             termios.tcsetwinsize(0, (rows, columns))

@@ -132,7 +132,9 @@ MODES_ON = r"\x1b[?1049h\x1b[?2004h\x1b[?1004h\x1b[?1002h\x1b[?25l"
 @pytest.mark.parametrize("how", ["child", "detach", "kill -9 runner", "TERM", "HUP"])
 def test_modes_seen_on_are_undone_however_it_ends(agents: Agents, how: str) -> None:
     path = agents.path()
-    glass = agents.run("bash", "-c", rf"printf '{MODES_ON}ready'; read -rsn1; kill -9 $$", path=path)
+    glass = agents.run(
+        "bash", "-c", rf"printf '{MODES_ON}'; read -t 0.2; printf ready; read -rsn1; kill -9 $$", path=path
+    )
     glass.expect("ready")
     runner, _ = agents.pids(path)
     glass.type("\x1b[I")  # the terminal's own report: it must not count as a key
@@ -154,7 +156,7 @@ def test_a_plain_program_leaves_nothing_to_undo(agents: Agents) -> None:
     glass = agents.run("echo", "plain")
     glass.expect("plain\r\n")
     glass.end()
-    assert glass.seen == b"\x1b[0m\x1b(B\x0f"  # colours and character set, no more
+    assert glass.seen == b"\x1b[0m\x1b(B\x1b)B\x0f"  # colours and character sets, no more
 
 
 def test_the_line_settings_are_as_before(agents: Agents) -> None:
@@ -258,6 +260,8 @@ def test_a_program_inside_the_childs_shell_stops_within_it(agents: Agents) -> No
     glass.expect("inner> ")
     glass.type("cat\r")
     glass.expect("cat\r\n")
+    glass.type("line\r")
+    glass.expect("line\r\nline")
     glass.type("\x1a")
     glass.expect("Stopped")
     glass.expect("inner> ")
