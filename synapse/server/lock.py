@@ -1,6 +1,7 @@
 """One hub per data folder: a lock that a crash releases."""
 
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from msgspec import DecodeError, json
 from synapse import paths
 from synapse.errors import Refused
 
+logger = logging.getLogger(__name__)
 _TRIES, _PAUSE = 10, 0.02  # a command that looks whether the lock is held has it for a moment
 _LENGTH = 512  # the content is always that long, so that it is read whole
 
@@ -30,7 +32,7 @@ class FolderLock:
             raise _unusable(self._path, error) from None
         try:
             self._take(pause)
-            os.ftruncate(self._file, 0)  # what a hub that was killed has left is not ours
+            self._write(b"")  # what a hub that was killed has left is not ours
         except BaseException:
             os.close(self._file)
             raise
@@ -57,11 +59,17 @@ class FolderLock:
 
     def tell(self, **holder: str | int) -> None:
         """Write who holds the lock."""
-        os.pwrite(self._file, json.encode(holder).ljust(_LENGTH - 1) + b"\n", 0)
+        self._write(json.encode(holder))
 
     def release(self) -> None:
-        os.ftruncate(self._file, 0)
+        self._write(b"")
         os.close(self._file)
+
+    def _write(self, content: bytes) -> None:
+        try:
+            os.pwrite(self._file, content.ljust(_LENGTH - 1) + b"\n", 0)
+        except OSError as error:  # the disk is full: a hub that can only be read is better than none
+            logger.warning("%s cannot be written: %s", self._path, error)
 
 
 def _unusable(path: str, error: OSError) -> Refused:

@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from msgspec import json
 
 from synapse import paths
-from synapse.errors import Refused, SynapseError
+from synapse.errors import Refused, SynapseError, Unavailable
 from synapse.server.app import Options, Server, serve
 from synapse.server.local import MAX_CLIENTS
 from synapse.server.platform import raise_descriptor_limit
@@ -56,6 +56,10 @@ def start(
         asyncio.run(serve(options, lambda server: _ready(server, ready_fd), hang_up=not background))
     except SynapseError as error:
         _cannot(error, ready_fd)
+        return 1
+    except OSError as error:
+        logger.exception("the hub cannot run")
+        _cannot(Unavailable("hub_not_started", f"The hub cannot run: {error}."), ready_fd)
         return 1
     except KeyboardInterrupt:
         return 130
