@@ -25,7 +25,7 @@ def listed(
         write("No tasks yet.\n")
     else:
         heads = ("TASK", "WHEN", "FROM", "TO", "STATE", "TOOK", "ASKED", "ANSWER")
-        write(table(heads, [_row(task) for task in found], keep=("TASK",)))
+        write(table(heads, [_row(task) for task in found], keep=("TASK", "STATE")))
     return 0
 
 

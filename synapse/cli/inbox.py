@@ -47,7 +47,7 @@ def _listed(entries: "list[dict[str, object]]", *, elsewhere: bool, dead: bool) 
             str(entry["id"]), clock(_time(entry)), str(who), str(entry["role"]), str(state),
             one_line(str(entry.get("text", ""))[:500]),
         ))  # fmt: skip
-    return table(heads, rows, keep=("ID",))
+    return table(heads, rows, keep=("ID", "STATE"))
 
 
 def _time(entry: "dict[str, object]") -> float:

@@ -38,7 +38,8 @@ def listen(
             if as_json:
                 write(dumps(event).decode())
             else:
-                write(message(event, names) if event["kind"] == "messages.sent" else line(event, names))
+                talk = event["kind"] == "messages.sent" and event["body"]
+                write(message(event, names) if talk else line(event, names))
             if kept is not None:
                 kept.write(address_of(event))
             if once:

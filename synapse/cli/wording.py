@@ -38,18 +38,17 @@ def line(event: Event, names: Names, width: int = 0) -> str:
 def told(event: Event, names: Names) -> str:
     """What happened."""
     body, kind = event["body"], str(event["kind"])
-    if not isinstance(body, dict):
-        return "" if not body else str(body)
+    if not isinstance(body, dict) or not body:
+        return ""  # there was nothing to say, or it was redacted
     family, _, what = kind.partition(".")
     if kind == "messages.sent":
         to = ", ".join(names.of(box) for box in body["to"])
-        about = f" (about {body['reply_to']})" if body.get("reply_to") else ""
-        return f"{body.get('role', 'task')} {body['id']} to {to}{about}: {text_of(body)}"
+        about = f" about {body['reply_to']}" if body.get("reply_to") else ""
+        return f"{body.get('role', 'task')} to {to}: {text_of(body)} ({body['id']}{about})"
     if family == "messages":
-        reason = f" ({body['reason']})" if body.get("reason") else ""
-        return (
-            f"{body.get('id', '')}, from {names.of(body.get('sender', ''))} to {names.of(body.get('box', ''))}{reason}"
-        )
+        reason = f": {body['reason']}" if body.get("reason") else ""
+        between = f"from {names.of(body.get('sender', ''))} to {names.of(body.get('box', ''))}"
+        return f"{between}{reason} ({body.get('id', '')})"
     if family == "tasks":
         return _task(what, body, names)
     if kind == "agents.joined":
@@ -57,24 +56,26 @@ def told(event: Event, names: Names) -> str:
         return f"{body['name']} came, a {body['type']}{port}"
     if kind == "agents.renamed":
         return f"is now {body['name']}"
+    if kind == "agents.started":
+        return f"{names.of(body['key'])} runs as process {body.get('child_pid', 0)}"
     if kind == "agents.left":
         return f"{names.of(body['key'])} left ({body.get('reason') or 'stopped'})"
     if kind == "hub.started":
         return f"version {body['version']}, process {body['pid']}"
     if kind == "workspaces.named":
         return f"{body['name']} is {body['path']}"
-    return dumps(body).decode().strip() if body else ""
+    return dumps(body).decode().strip()
 
 
 def _task(what: str, body: "dict[str, object]", names: Names) -> str:
-    who = f"{body['task']}, {names.of(body['requester'])} of {names.of(body['box'])}"
+    who = f"asked of {names.of(body['box'])} by {names.of(body['requester'])}"
+    id = f"({body['task']})"
     if what == "submitted":
-        return f"{who}, {body.get('mode', 'notify')}"
+        return f"{who}, {body.get('mode', 'notify')} {id}"
     if what == "input_required":
-        return f"{who}, asks: {body.get('question', '')}"
-    reason = f" ({body['reason']})" if body.get("reason") else ""
-    text = text_of(body)
-    return f"{who}{reason}{': ' if text else ''}{text}"
+        return f"{who}: {body.get('question', '')} {id}"
+    said = ": ".join(str(part) for part in (body.get("reason"), text_of(body)) if part)
+    return f"{who}{': ' if said else ''}{said} {id}"
 
 
 def text_of(body: "dict[str, object]") -> str:
@@ -89,12 +90,6 @@ def message(event: Event, names: Names) -> str:
     assert isinstance(at, int | float)
     to = ", ".join(names.of(box) for box in body["to"])
     role = body.get("role", "task")
-    id = (
-        f" [{role} {body['id']}]"
-        if role == "task"
-        else ""
-        if role == "note"
-        else f" [{role} to {body.get('reply_to')}]"
-    )
+    about = {"task": f" [task {body['id']}]", "note": ""}.get(str(role), f" [{role} to {body.get('reply_to')}]")
     text = harmless(text_of(body)).rstrip("\n").replace("\n", "\n    ")
-    return f"{clock(at)} {names.of(body['sender'])} to {to}{id}: {text}\n"
+    return f"{clock(at)} {names.of(body['sender'])} to {to}{about}: {text}\n"

@@ -244,7 +244,7 @@ def test_the_shell_completes_commands_options_and_names(shell: Shell) -> None:
 def test_the_log_is_told_queried_and_exported(shell: Shell, tmp_path: Path) -> None:
     task = send(shell, "bob", "for the log", "--from", "alice")
     tail = shell.ok("events", "-n", "5")
-    assert re.search(rf"alice +messages.sent +task {task} to bob: for the log", tail)
+    assert re.search(rf"alice +messages.sent +task to bob: for the log \({task}\)", tail)
     events = [json.loads(line) for line in shell.ok("events", "tail", "--json", "--kinds", "tasks.*").splitlines()]
     assert {event["kind"].partition(".")[0] for event in events} == {"tasks"}
     [one] = [event for event in events if event["story"] == task]
