@@ -13,35 +13,19 @@ PATIENCE = 40.0  # seconds for a runner to say that it runs
 
 
 def run(
-    words: "tuple[str, ...]",
-    *,
-    name: "str | None",
-    role: "str | None",
-    skill_set: "str | None",
-    workspace: "str | None",
-    port: "int | None",
-    keep: bool,
-    headless: bool,
-    detach_key: str,
-    no_start: bool,
+    words: "tuple[str, ...]", *, keep: bool, headless: bool, detach_key: str, no_setup: bool, **told: object
 ) -> int:
     """Start an agent and show it here; it ends with this terminal, unless it is detached or --keep is given."""
     if headless:
-        return start(
-            words,
-            name=name,
-            role=role,
-            skill_set=skill_set,
-            workspace=workspace,
-            port=port,
-            no_start=no_start,
-            as_json=False,
-        )
+        return start(words, as_json=False, no_start=bool(told.pop("no_start")), **told)
     from synapse.runner.attach import attach, leave
     from synapse.runner.queries import PROBE
     from synapse.runner.user_terminal import UserTerminal
 
-    spec = _spec(words, name, role, skill_set, workspace, port)
+    no_start = bool(told.pop("no_start"))
+    if not (no_setup or told["name"]) and _can_ask():
+        told.update(_setup(told))
+    spec = _spec(words, **told)
     spec["socket"] = _hub(no_start)
     try:
         with UserTerminal() as terminal:
@@ -54,20 +38,64 @@ def run(
             parting = attach(
                 str(agent["socket"]), owner=True, detach_key=detach_key, typed=probe.answer, terminal=terminal
             )
-    except SynapseError as error:
-        if "status" in error.details or error.status in (126, 127):
-            os.write(2, f"synapse: {error.sentence}\n".encode())
-            return int(str(error.details.get("status", error.status)))
-        raise
+    except NotStarted as error:
+        return error.told(as_json=False)
     if parting.reason:
         os.write(2, f"[{parting.reason}; `synapse attach {agent['name']}` comes back]\n".encode())
     return leave(parting.status)
 
 
+class NotStarted(Refused):
+    """An agent could not be started; `exits` is the status of a shell that could not start the program."""
+
+    def __init__(self, code: str, sentence: str, exits: int = 1, **details: object) -> None:
+        super().__init__(code, sentence, **details)
+        self.exits = exits
+
+    def told(self, *, as_json: bool) -> int:
+        """Say why; the exit status."""
+        from synapse.cli.errors import told
+
+        told(self, as_json)
+        return self.exits
+
+
+def _can_ask() -> bool:
+    """Does a person sit at both ends, who has not said that there is nothing to ask?"""
+    return os.isatty(0) and os.isatty(1) and not os.environ.get("SYNAPSE_NO_SETUP")
+
+
+def _setup(told: "dict[str, object]") -> "dict[str, object]":
+    """Ask once for name, role and skill set; Enter takes a generated name and asks no further."""
+    os.write(2, b"Enter alone starts it with a generated name. (--no-setup never asks.)\n")
+    answers: dict[str, object] = {}
+    for what in ("name", "role", "skill_set"):
+        if told.get(what):
+            continue
+        answers[what] = _asked(what)
+        if what == "name" and not answers[what]:
+            break
+    return answers
+
+
+def _asked(what: str) -> str:
+    from synapse.names import check_name
+
+    while True:
+        os.write(2, f"{what.replace('_', ' ').capitalize()}: ".encode())
+        line = os.read(0, 4096)
+        if not line.endswith(b"\n"):
+            raise KeyboardInterrupt  # Ctrl-D: nothing is started
+        answer = line.decode("utf-8", "replace").strip()
+        try:
+            return check_name(answer) if what == "name" and answer else answer
+        except BadRequest as error:
+            os.write(2, f"{error.sentence}\n".encode())
+
+
 def _spec(
-    words: "tuple[str, ...]", name: "str | None", role: "str | None", skill_set: "str | None",
-    workspace: "str | None", port: "int | None",
-) -> "dict[str, object]":  # fmt: skip
+    words: "tuple[str, ...]", *, name: object, role: object, skill_set: object, workspace: object, port: object
+) -> "dict[str, object]":
     """What the runner is told."""
     if words and words[0] == "--":
         words = words[1:]
@@ -82,7 +110,7 @@ def _spec(
         "folder": paths.project(cwd),
         "workspace": workspace or os.environ.get("SYNAPSE_WORKSPACE", ""),
         "name": name or "",
-        "role": _text(role or ""),
+        "role": _text(str(role or "")),
         "skill_set": skill_set or "",
         "port": port or 0,
     }
@@ -105,7 +133,9 @@ def _hub(no_start: bool) -> str:
 
     data = paths.data_folder()
     path = os.environ.get("SYNAPSE_SOCKET") or paths.hub_socket(data, paths.port())
-    return path if answers(path) else find_or_start(data, path, start=not no_start)
+    return (
+        path if answers(path) else find_or_start(data, path, start=not (no_start or os.environ.get("SYNAPSE_AGENT_ID")))
+    )
 
 
 def _launch(spec: "dict[str, object]") -> "dict[str, object]":
@@ -148,29 +178,19 @@ def _launch(spec: "dict[str, object]") -> "dict[str, object]":
     assert isinstance(said, dict)
     if "key" in said:
         return said
-    code, message = str(said.pop("code", "not_started")), str(said.pop("message", ""))
-    error = Refused(code, message, **said)
-    raise error
+    raise NotStarted(str(said["code"]), str(said["message"]), int(said["exit"]))
 
 
-def start(
-    words: "tuple[str, ...]",
-    *,
-    name: "str | None",
-    role: "str | None",
-    skill_set: "str | None",
-    workspace: "str | None",
-    port: "int | None",
-    no_start: bool,
-    as_json: bool,
-) -> int:
+def start(words: "tuple[str, ...]", *, no_start: bool, as_json: bool, **told: object) -> int:
     """Start an agent in the background; `synapse attach` shows it."""
-    spec = _spec(words, name, role, skill_set, workspace, port)
+    spec = _spec(words, **told)
     spec["socket"] = _hub(no_start)
-    agent = _launch(spec)
-    os.write(
-        1, dumps(agent) if as_json else f"started {agent['name']} ({agent['id']}, process {agent['pid']})\n".encode()
-    )
+    try:
+        agent = _launch(spec)
+    except NotStarted as error:
+        return error.told(as_json=as_json)
+    said = f"started {agent['name']} ({agent['id']}, process {agent['pid']})\n"
+    os.write(1, dumps(agent) if as_json else said.encode())
     return 0
 
 
@@ -267,6 +287,7 @@ COMMANDS = (
         "run", run, "Start an agent and show it in this terminal.", *AGENT,
         Option("--keep", flag=True, help="The agent lives on when this terminal is closed."),
         Option("--headless", flag=True, help="In the background: the same as `start`."),
+        Option("--no-setup", flag=True, help="Do not ask for a name, a role and skills."),
         DETACH_KEY, example="synapse run --name alice claude", quick=True,
     ),
     Command(

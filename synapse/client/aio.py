@@ -13,7 +13,9 @@ MAX_LINE = 16 << 20  # bytes of one frame from the hub
 class Connection(asyncio.Protocol):
     """One connection, already greeted: make it with `connect`. `on_lost` is called once, when it has ended."""
 
-    def __init__(self, on_frame: Callable[[str, dict[str, Any]], None], on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self, on_frame: Callable[[str, dict[str, Any]], None], on_lost: "Callable[[Connection], None]"
+    ) -> None:
         self.welcome: dict[str, Any] = {}
         self._on_frame = on_frame
         self._on_lost = on_lost
@@ -21,6 +23,11 @@ class Connection(asyncio.Protocol):
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._ids = 0
         self._transport: asyncio.Transport | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Has it ended, or will it now?"""
+        return self._transport is None or self._transport.is_closing()
 
     def ask(self, verb: str, params: dict[str, Any]) -> "asyncio.Future[dict[str, Any]]":
         """The future reply to a verb; it raises what the hub answers with, Unavailable("lost") when the hub goes."""
@@ -74,7 +81,7 @@ class Connection(asyncio.Protocol):
         for reply in waiting.values():
             if not reply.done():
                 reply.set_exception(_lost())
-        self._on_lost()
+        self._on_lost(self)
 
 
 def _lost() -> Unavailable:
@@ -82,7 +89,10 @@ def _lost() -> Unavailable:
 
 
 async def connect(
-    path: str, hello: dict[str, Any], on_frame: Callable[[str, dict[str, Any]], None], on_lost: Callable[[], None]
+    path: str,
+    hello: dict[str, Any],
+    on_frame: Callable[[str, dict[str, Any]], None],
+    on_lost: Callable[[Connection], None],
 ) -> Connection:
     """Open the local socket and say hello; OSError when nobody listens there, or what the hub answers with."""
     loop = asyncio.get_running_loop()

@@ -131,11 +131,14 @@ def resume(call: Call, request: TaskRequest) -> TaskReply:
 
 @change("tasks.cancel")
 def cancel(call: Call, request: TaskRequest) -> TaskReply:
-    """Call a task off: taken out of the queue, or interrupted in the terminal."""
+    """Call a task off: taken out of the queue, or interrupted in the terminal (which its runner reports so)."""
     task = call.state(Tasks).get(request.task)
-    if task.requester != call.state(Agents).box_of(call.session) and not call.session.admin:
+    interrupted = bool(call.by) and task.agent == call.by
+    asked_for = task.requester == call.state(Agents).box_of(call.session)
+    if not (interrupted or asked_for or call.session.admin):
         raise Refused("not_yours", "Only who asked for a task, or a person, calls it off.")
-    end_task(call, task, Canceled, text=request.reason or "It was called off.", source="hub", reason="canceled")
+    reason = "interrupted" if interrupted else "canceled"
+    end_task(call, task, Canceled, text=request.reason or "It was called off.", source="hub", reason=reason)
     return TaskReply(task_id=task.id, state="canceled", position=call.position)
 
 

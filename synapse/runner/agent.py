@@ -5,12 +5,13 @@ import contextlib
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synapse import paths
+from synapse import names, paths
 from synapse.runner import profile as profiles
 from synapse.runner.delivery import Delivery, Turn
 from synapse.runner.draft import Draft
@@ -22,7 +23,7 @@ from synapse.runner.process import Child, ExitStatus
 from synapse.runner.profile import Profile
 from synapse.runner.queries import DEFAULTS, parse_probe
 from synapse.runner.replies import from_screen
-from synapse.runner.status import DONE, PROCESSING, READY, STOPPED, WAITING, StatusMachine
+from synapse.runner.status import PROCESSING, STOPPED, WAITING, Question, StatusMachine
 from synapse.runner.terminal import Terminal
 from synapse.runner.viewer import Viewer
 from synapse.runner.viewers import Viewers
@@ -33,7 +34,9 @@ logger = logging.getLogger(__name__)
 OWNER_WITHIN = 2.0  # seconds that the child's first output waits for the terminal it was started from
 GRACE = 30.0  # seconds between the request to stop and SIGTERM
 TERM_GRACE = 5.0  # seconds between SIGTERM and SIGKILL
+HANGUP_GRACE = 5.0  # seconds for a program to end by itself when its terminal is gone
 PREVIEW = 80  # characters of a task shown in a list
+REASONS = {"killed": "It was killed.", "stopped": "It was stopped.", "terminal_closed": "Its terminal was closed."}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +78,10 @@ class Agent:
         self._draft = Draft()
         self._last_key = 0.0
         self._turn: Turn | None = None
-        self._asked = False
+        self._asked: Question | None = None
         self._ended: asyncio.Future[ExitStatus] = self._loop.create_future()
         self._ending: asyncio.Task[Any] | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self._reason = "exited"
         self._owner_joined = asyncio.Event()
 
@@ -106,15 +110,14 @@ class Agent:
         try:
             await self._begin(agent)
         except BaseException:
-            self._link.change("agents.leave", reason="not_started", text="The program could not be started.")
-            await self._link.flush(2.0)
-            await self._link.close()
+            await self._leave("not_started", "The program could not be started.")
             raise
         ready({**agent, "socket": str(self._path), "pid": os.getpid(), "child_pid": self._child.pid})
         if self._spec.owned:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._owner_joined.wait(), OWNER_WITHIN)
         self._child.start(self._loop, self._output, self._ended.set_result, self._viewers.child_stopped)
+        self._status.begin()
         status = await self._ended
         await self._finish(status)
         return status
@@ -139,19 +142,23 @@ class Agent:
         if len(spec.cursor) == 2:
             viewers.begin_at(*spec.cursor)
         await viewers.open()
-        self._link.change(
-            "agents.started", child_pid=self._child.pid, child_start=start_of(self._child.pid), socket=str(self._path)
-        )
+        self._introduce()
         self._report()
+
+    def _introduce(self) -> None:
+        pid = self._child.pid
+        self._link.change("agents.started", child_pid=pid, child_start=start_of(pid), socket=str(self._path))
 
     def _connect(self) -> None:
         self._flow.on_settled = self._settled
         self._status.on_change = self._changed
         self._delivery.on_turn = self._began
         self._delivery.on_submitted = self._submitted
+        self._delivery.on_interrupt = self._interrupted
+        self._delivery.on_held = self._report
         self._link.on_deliver = lambda params: self._delivery.offer(Message.of(params))
         self._link.on_command = self._command
-        self._link.on_joined = lambda agent: self._delivery.forget()
+        self._link.on_joined = self._introduce
         self._link.on_back = self._back
         self._viewers.on_input = self._typed
         self._viewers.on_change = self._owner_joined.set
@@ -182,11 +189,13 @@ class Agent:
         self._delivery.close()
         await self._viewers.finish(status)
         self._keep_screen()
-        text = f"It ended with exit status {status.shell}." if self._reason == "exited" else f"It was {self._reason}."
-        self._link.change("agents.leave", reason=self._reason, text=text)
+        await self._leave(self._reason, REASONS.get(self._reason) or _ending(status))
+        self._child.close()
+
+    async def _leave(self, reason: str, text: str) -> None:
+        self._link.change("agents.leave", reason=reason, text=text)
         await self._link.flush(3.0)
         await self._link.close()
-        self._child.close()
 
     def _keep_screen(self) -> None:
         """What was on its terminal, for `synapse logs` afterwards."""
@@ -201,18 +210,18 @@ class Agent:
 
     def _output(self, data: bytes) -> None:
         self._flow.feed(data)
-        for told in self._terminal.signals():
-            self._status.signal(told)
         self._status.output()
 
     def _settled(self) -> None:
         for told in self._terminal.signals():
             self._status.signal(told)
+        self._status.settled()
         self._delivery.settled()
 
     def _typed(self, viewer: Viewer, tokens: list[Token]) -> None:
         written = not self._draft.empty
-        self._draft.observe(tokens)
+        if self._status.status != WAITING:  # what answers a dialog is no draft
+            self._draft.observe(tokens)
         if any(token.kind in ("key", "text", "paste") for token in tokens):
             self._last_key = self._loop.time()
         if written and self._draft.empty:
@@ -223,24 +232,22 @@ class Agent:
     def _changed(self, before: str) -> None:
         status = self._status.status
         logger.info("%s -> %s (%s)", before, status, self._status.source)
-        if status in (READY, DONE) and before in (PROCESSING, WAITING):
+        if self._status.idle and before in (PROCESSING, WAITING):
             self._answered()
         elif status == WAITING:
             self._ask()
-        elif before == WAITING and self._turn is not None and self._asked:
-            self._asked = False
-            self._link.change("tasks.resume", task=self._turn.message.task)
+        elif before == WAITING and status == PROCESSING:
+            self._resume()
         self._report()
-        if self._status.idle:
-            self._delivery.poke()
+        self._delivery.poke()
 
     def _began(self, turn: Turn) -> None:
         self._turn = turn
-        self._asked = False
+        self._asked = None
 
     def _submitted(self, turn: Turn, seen: bool) -> None:
         """The message was submitted (or nobody can say so); the program may have answered meanwhile."""
-        turn.delivered = True
+        turn.delivered = seen
         if not seen:
             self._turn = None
         elif self._status.idle:
@@ -248,11 +255,24 @@ class Agent:
         elif self._status.status == WAITING:
             self._ask()
 
+    def _interrupted(self) -> None:
+        """What it was at is over, whatever it still says of it."""
+        turn, self._turn = self._turn, None
+        if turn is not None and turn.message.task:
+            self._link.change("tasks.cancel", task=turn.message.task, reason="It was interrupted.")
+
     def _ask(self) -> None:
         question, turn = self._status.question, self._turn
-        if question is not None and turn is not None and turn.delivered and turn.message.task:
-            self._asked = True
+        if question is None or turn is None or not turn.delivered or question == self._asked:
+            return
+        self._asked = question
+        if turn.message.task:
             self._link.change("tasks.ask", task=turn.message.task, question=question.text, choices=question.choices)
+
+    def _resume(self) -> None:
+        turn, asked, self._asked = self._turn, self._asked, None
+        if turn is not None and asked is not None and turn.message.task:
+            self._link.change("tasks.resume", task=turn.message.task)
 
     def _answered(self) -> None:
         """The program is ready again: what it said is the answer, if it has not given one by `synapse reply`."""
@@ -260,10 +280,9 @@ class Agent:
         if turn is None or not turn.delivered:
             return  # it is not said yet that it was submitted: that comes first
         self._turn = None
-        if not turn.message.task:
-            return
-        text = from_screen(self._profile, self._terminal.text_since(turn.mark), turn.typed, turn.prompt)
-        self._link.change("tasks.complete", task=turn.message.task, text=text, source="screen" if text else "none")
+        if turn.message.task:
+            text = from_screen(self._profile, self._terminal, turn)
+            self._link.change("tasks.complete", task=turn.message.task, text=text, source="screen" if text else "none")
 
     def _report(self) -> None:
         status, question, turn = self._status, self._status.question, self._turn
@@ -276,12 +295,12 @@ class Agent:
             live["preview"] = turn.message.text[:PREVIEW]
         if question is not None:
             live["question"], live["choices"] = question.text, list(question.choices)
-        if self._delivery.waiting:
-            live["holding"] = str(self._delivery.waiting)
+        if self._delivery.holding:
+            live["holding"] = str(self._delivery.holding)
         self._link.report(**live)
 
     def _back(self) -> None:
-        """The hub is back: what it had handed over is handed over again."""
+        """A hub is there again: what was handed over is handed over again."""
         self._delivery.forget()
         self._loop.create_task(self._viewers.ensure())
 
@@ -296,36 +315,48 @@ class Agent:
             self._end("killed", 1.0)
 
     def _stop_kindly(self) -> None:
-        """Ask it in its own way; SIGTERM half a minute later, SIGKILL after that."""
+        """Ask it in its own way, then as a terminal does that is closed, then by SIGTERM, at last by SIGKILL."""
+        if self._reason != "exited":
+            return
         self._reason = "stopped"
         if self._profile.stop_text and self._status.idle and self._draft.empty:
-            self._child.write(self._profile.stop_text.encode() + self._profile.enter.encode())
-            self._loop.call_later(GRACE, self._end, "stopped", TERM_GRACE)
+            self._stopping = self._loop.create_task(self._delivery.command(self._profile.stop_text))
+            self._loop.call_later(GRACE, self._hang_up)
         else:
-            self._end("stopped", GRACE)
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._status.status != STOPPED:
+            self._child.hangup()
+            self._loop.call_later(HANGUP_GRACE, self._end, self._reason, TERM_GRACE)
 
     def _end(self, reason: str, grace: float) -> None:
-        if self._ending is None and self._status.status != STOPPED:
-            self._reason = reason
-            self._ending = self._loop.create_task(self._child.terminate(grace))
+        if self._status.status == STOPPED:
+            return
+        self._reason = reason
+        if self._ending is not None:
+            self._ending.cancel()  # more pressing now
+        self._ending = self._loop.create_task(self._child.terminate(grace))
 
     def _owner_gone(self) -> None:
         """The terminal of `synapse run` was closed."""
-        if not self._spec.keep:
-            self._child.hangup()
-            self._end("its terminal was closed", 2.0)
+        if not self._spec.keep and self._reason == "exited":
+            self._reason = "terminal_closed"
+            self._hang_up()
+
+
+def _ending(status: ExitStatus) -> str:
+    if status.signal is None:
+        return f"It ended with exit status {status.code}."
+    return f"It was ended by signal {status.signal} ({signal.Signals(status.signal).name})."
 
 
 def _profile_name(program: str) -> str:
-    from synapse import names
-
     return names.fit(os.path.basename(program), profiles.GENERIC)
 
 
 def _wall(loop: asyncio.AbstractEventLoop, moment: float) -> float:
     """A time of the loop as seconds since 1970."""
-    import time
-
     return time.time() - (loop.time() - moment)
 
 

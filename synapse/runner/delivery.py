@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 from synapse.errors import SynapseError
+from synapse.runner.composer import Composer
 from synapse.runner.keys import PASTE_END, PASTE_START
 from synapse.runner.letters import Letters, Message
 from synapse.runner.link import Link
@@ -17,28 +18,32 @@ from synapse.runner.viewers import Viewers
 logger = logging.getLogger(__name__)
 
 QUIET = 2.0  # seconds since a person's last key
-ECHO_WITHIN = 1.0  # seconds for the typed text to show
-SUBMIT_WITHIN = 0.7  # seconds for Enter to have an effect, before it is pressed once more
+ECHO_WITHIN = 8.0  # seconds for the typed text to show; a person's keys are held back for one of them
+SUBMIT_WITHIN = 1.0  # seconds for Enter to have an effect, before it is pressed once more
+FRAME = 8  # rows above a composer's cursor at which the echo of a message may begin
 INTERRUPT_WITHIN = 10.0  # seconds for an interrupted program to be ready
-TRIES = 3
-TAIL = 12  # characters by which the end of the typed text is found again
 
 
 class Turn:
     """One message that is in the terminal now."""
 
-    __slots__ = ("delivered", "mark", "message", "prompt", "typed")
+    __slots__ = ("above", "delivered", "line", "mark", "message", "typed")
 
-    def __init__(self, message: Message, typed: str, mark: Mark, prompt: str) -> None:
-        self.delivered = False
+    def __init__(self, message: Message, typed: str, *, mark: Mark, above: str, line: str) -> None:
+        self.delivered = False  # it has been seen to be submitted
         self.message = message
         self.typed = typed
-        self.mark = mark
-        self.prompt = prompt
+        self.mark = mark  # its echo will stand below
+        self.above = above  # what stood there before
+        self.line = line  # the cursor's row before it was typed
 
 
 class Delivery:
-    """Types what the hub hands over, most urgent first, as soon as the agent is idle and its person's draft is empty."""
+    """Types what the hub hands over, most urgent first, as soon as the agent is idle and its person's draft is empty.
+
+    From `messages.typing` on a message is never typed again: what becomes of it is reported once, as delivered, as
+    returned (not a byte was typed) or as unknown.
+    """
 
     def __init__(
         self, *, link: Link, child: Child, terminal: Terminal, viewers: Viewers, status: StatusMachine, profile: Profile,
@@ -46,6 +51,8 @@ class Delivery:
     ) -> None:  # fmt: skip
         self.on_turn: Callable[[Turn], None] = lambda turn: None
         self.on_submitted: Callable[[Turn, bool], None] = lambda turn, seen: None
+        self.on_interrupt: Callable[[], None] = lambda: None
+        self.on_held: Callable[[], None] = lambda: None
         self._link = link
         self._child = child
         self._terminal = terminal
@@ -55,18 +62,18 @@ class Delivery:
         self._letters = letters
         self._draft_empty = draft_empty
         self._last_key = last_key
+        self._composer = Composer(terminal, profile)
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, Message] = {}
-        self._tries: dict[str, int] = {}
         self._task: asyncio.Task[None] | None = None
         self._later: asyncio.TimerHandle | None = None
-        self._settled: list[asyncio.Future[None]] = []
-        self._noted = ""
+        self._news: asyncio.Future[None] | None = None
+        self._note = ""
 
     @property
-    def waiting(self) -> int:
-        """How many messages are held back."""
-        return len(self._waiting)
+    def holding(self) -> int:
+        """How many messages a person's draft holds back."""
+        return len(self._waiting) if self._note else 0
 
     def offer(self, message: Message) -> None:
         """The hub hands a message over; one that is here already is the same one again."""
@@ -80,20 +87,20 @@ class Delivery:
 
     def settled(self) -> None:
         """The screen has been brought up to date."""
-        waiting, self._settled = self._settled, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        self._wake()
+        if self._note:
+            self._viewers.note(self._note)  # the program has painted over it
 
     def poke(self) -> None:
         """Something changed: can the next one go?"""
+        self._wake()
         if self._task is not None or not self._waiting or not self._link.connected:
             return
         message = max(self._waiting.values(), key=lambda each: each.priority)
         if not (self._status.idle or message.urgent) or self._held():
             return
         self._task = self._loop.create_task(self._deliver(message))
-        self._task.add_done_callback(self._delivered)
+        self._task.add_done_callback(self._over)
 
     def close(self) -> None:
         if self._task is not None:
@@ -101,40 +108,44 @@ class Delivery:
         if self._later is not None:
             self._later.cancel()
 
+    @property
+    def _disturbed(self) -> bool:
+        """Is a person in the middle of something? Time alone never ends that."""
+        return not self._draft_empty() or self._viewers.mid_token
+
     def _held(self) -> bool:
-        """Is a person in the middle of something? Time alone releases only an empty composer."""
-        if not self._draft_empty() or self._viewers.mid_token:
-            count = len(self._waiting)
-            note = f"{count} message{'s' if count > 1 else ''} waiting"
-            if note != self._noted:
-                self._noted = note
+        """Must they wait for a person? Everybody who looks is told."""
+        count = len(self._waiting)
+        note = f"{count} message{'s' if count > 1 else ''} waiting" if self._disturbed else ""
+        if note != self._note:
+            self._note = note
+            self.on_held()
+            if note:
                 self._viewers.note(note)
-            return True
         left = self._last_key() + QUIET - self._loop.time()
         if left > 0:
-            self._again_in(left)
-            return True
-        self._noted = ""
-        return False
+            self._poke_in(left)
+        return bool(note) or left > 0
 
-    def _again_in(self, seconds: float) -> None:
+    def _poke_in(self, seconds: float) -> None:
         if self._later is not None:
             self._later.cancel()
         self._later = self._loop.call_later(seconds, self.poke)
 
-    def _delivered(self, task: "asyncio.Task[None]") -> None:
+    def _over(self, task: "asyncio.Task[None]") -> None:
         self._task = None
-        if not task.cancelled() and task.exception() is not None:
+        if task.cancelled():
+            return
+        if task.exception() is not None:
             logger.error("a delivery failed", exc_info=task.exception())
-        if not task.cancelled():
-            self.poke()
+        self.poke()
 
     # -- one message
 
     async def _deliver(self, message: Message) -> None:
         if message.urgent and not self._status.idle and not await self._interrupted():
             logger.warning("%s: the program did not become ready after the interrupt", message.id)
-            self._again_in(1.0)
+            self._poke_in(1.0)
             return
         try:
             await self._link.change("messages.typing", id=message.id)
@@ -142,8 +153,9 @@ class Delivery:
             logger.info("%s is not to be typed: %s", message.id, error)
             self._waiting.pop(message.id, None)
             return
-        if not self._draft_empty() or self._viewers.mid_token:
-            await self._take_back(message, "somebody is typing")
+        self._waiting.pop(message.id, None)
+        if self._disturbed or not self._status.idle:  # the answer may have taken long
+            self._link.change("messages.returned", id=message.id, reason="somebody was quicker")
             return
         self._viewers.hold()
         try:
@@ -154,88 +166,92 @@ class Delivery:
     async def _type(self, message: Message) -> None:
         bracketed = self._terminal.bracketed_paste
         typed = self._letters.typed(message, bracketed=bracketed, canonical=self._child.canonical)
-        turn = Turn(message, typed, self._terminal.mark(), self._cursor_line())
-        content = typed.encode() if bracketed else typed.replace("\n", self._profile.enter).encode()
-        if not self._child.write(PASTE_START + content + PASTE_END if bracketed else content):
-            await self._take_back(message, "the program takes no input")
+        mark = self._terminal.mark()
+        if self._profile.patterns:
+            mark = Mark(max(0, mark.line - FRAME), mark.cleared)
+        above = self._terminal.text_since(mark)
+        turn = Turn(message, typed, mark=mark, above=above, line=self._composer.line())
+        prompt = self._composer.prompt()
+        if not self._child.write(self._keys(typed, bracketed)):
+            self._link.change("messages.returned", id=message.id, reason="the program takes no input")
             return
-        if not await self._until(lambda: self._holds(typed), ECHO_WITHIN):
+        await self._until(lambda: self._disturbed or self._composer.holds(typed), ECHO_WITHIN)
+        if not self._disturbed:
+            await asyncio.sleep(self._profile.pause)
+        if self._disturbed:
+            self._lost_track(message, "somebody typed while it was typed")
+        elif not self._composer.holds(typed):
             self._child.write(self._profile.clear.encode())
-            await self._take_back(message, "the text did not show")
-            return
-        await asyncio.sleep(self._profile.pause)
-        self._waiting.pop(message.id, None)
-        self._tries.pop(message.id, None)
-        await self._submit(turn)
+            self._lost_track(message, "the text did not show in the terminal")
+        else:
+            await self._submit(turn, prompt)
 
-    async def _submit(self, turn: Turn) -> None:
+    def _keys(self, typed: str, bracketed: bool) -> bytes:
+        if bracketed:
+            return PASTE_START + typed.encode() + PASTE_END
+        return typed.replace("\n", self._profile.enter).encode()
+
+    def _lost_track(self, message: Message, reason: str) -> None:
+        logger.warning("%s: %s", message.id, reason)
+        self._link.change("messages.unknown", id=message.id, reason=reason)
+
+    async def _submit(self, turn: Turn, prompt: str) -> None:
         enter = self._profile.enter.encode()
+        pressed = self._loop.time()
         self._status.submitted()
         self.on_turn(turn)
         self._child.write(enter)
-        if not await self._until(lambda: not self._holds(turn.typed), SUBMIT_WITHIN):
+        seen = await self._until(lambda: self._submitted(turn, prompt, pressed), SUBMIT_WITHIN)
+        if not seen and self._profile.patterns and self._composer.holds(turn.typed) and not self._disturbed:
             logger.info("%s: Enter had no effect: once more", turn.message.id)
             self._child.write(enter)
-            if not await self._until(lambda: not self._holds(turn.typed), SUBMIT_WITHIN):
-                self._link.change("messages.unknown", id=turn.message.id, reason="Enter had no visible effect")
-                self.on_submitted(turn, False)
-                return
-        self._link.change("messages.delivered", id=turn.message.id)
-        self.on_submitted(turn, True)
-
-    async def _take_back(self, message: Message, reason: str) -> None:
-        """It was not submitted: the queue has it again, and after some tries its sender is told."""
-        tries = self._tries[message.id] = self._tries.get(message.id, 0) + 1
-        self._waiting.pop(message.id, None)
-        if tries >= TRIES:
-            self._link.change("messages.unknown", id=message.id, reason=reason)
-            self._tries.pop(message.id, None)
+            seen = await self._until(lambda: self._submitted(turn, prompt, pressed), SUBMIT_WITHIN)
+        if seen:
+            self._link.change("messages.delivered", id=turn.message.id)
         else:
-            self._link.change("messages.returned", id=message.id, reason=reason)
+            self._child.write(self._profile.clear.encode())
+            self._lost_track(turn.message, "Enter had no visible effect")
+        self.on_submitted(turn, seen)
+
+    def _submitted(self, turn: Turn, prompt: str, pressed: float) -> bool:
+        """A composer has let go of the text; a line reader has reacted in any way."""
+        if not self._profile.patterns:
+            return self._child.canonical or self._status.last_output > pressed
+        return self._composer.let_go(turn.typed, prompt)
 
     async def _interrupted(self) -> bool:
         """Stop what it does in its own way; True when it is idle."""
         await self.interrupt()
         return await self._until(lambda: self._status.idle, INTERRUPT_WITHIN)
 
+    async def command(self, text: str) -> None:
+        """Type a command of the program's own, such as the one that ends it."""
+        bracketed = self._terminal.bracketed_paste
+        self._child.write(self._keys(text, bracketed))
+        await self._until(lambda: self._composer.holds(text), 1.0)
+        await asyncio.sleep(self._profile.pause)
+        self._child.write(self._profile.enter.encode())
+
     async def interrupt(self) -> None:
         """Press the program's own keys for it."""
+        self.on_interrupt()
         for place, key in enumerate(self._profile.interrupt):
             if place:
                 await asyncio.sleep(self._profile.interrupt_pause)
             if self._status.status in (PROCESSING, WAITING):
                 self._child.write(key.encode())
 
-    # -- looking
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait for a screen on which it is true; False when the time is over."""
+        """Wait until it is true on the screen or of the status; False when the time is over."""
         end = self._loop.time() + seconds
         while not condition():
             left = end - self._loop.time()
             if left <= 0:
                 return False
-            settled: asyncio.Future[None] = self._loop.create_future()
-            self._settled.append(settled)
-            await asyncio.wait([settled], timeout=left)
+            self._news = self._loop.create_future()
+            await asyncio.wait([self._news], timeout=left)
         return True
-
-    def _holds(self, typed: str) -> bool:
-        """Does the end of the typed text (or a placeholder for it) stand before the cursor?"""
-        if self._terminal.lag:
-            return False
-        if self._profile.placeholder is not None and self._profile.placeholder.search(self._cursor_line()):
-            return True
-        tail = "".join(typed.split())[-TAIL:]
-        return "".join(self._before_cursor().split()).endswith(tail)
-
-    def _before_cursor(self) -> str:
-        row, column = self._terminal.cursor
-        lines = self._terminal.lines()
-        above = lines[max(0, row - 2) : row]
-        return "".join(above) + (lines[row] if row < len(lines) else "")[:column]
-
-    def _cursor_line(self) -> str:
-        row, _ = self._terminal.cursor
-        lines = self._terminal.lines()
-        return lines[row] if row < len(lines) else ""

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +35,9 @@ class Message:
 
 
 def header(message: Message) -> str:
-    """`A2A: [From: NAME (ID)] [REPLY EXPECTED] `; without a name the id, without a sender just `A2A: `."""
-    who = f"{message.sender} ({message.sender_id})" if message.sender else message.sender_id
+    """`A2A: [From: NAME (ID)] [REPLY EXPECTED] `; of a person the name, without a name the id, without both neither."""
+    named = message.sender and message.sender != message.sender_id
+    who = f"{message.sender} ({message.sender_id})" if named else message.sender_id
     from_ = f"[From: {who}] " if who else ""
     return f"A2A: {from_}{'[REPLY EXPECTED] ' if message.reply_expected else ''}"
 
@@ -53,14 +55,15 @@ class Letters:
         """The text for the terminal: sanitized, of a length and a shape that the program takes."""
         text = sanitize(message.text).strip("\n")
         head = header(message) if self._profile.header else ""
-        if self._fits(text, bracketed, canonical):
-            return head + text
+        whole = head + (text if bracketed else text.replace("\t", "    "))  # a tab that is no paste completes words
+        if self._fits(text, whole, bracketed, canonical):
+            return whole
         return f"{head}The message is long: read it in {self._put(message.id, text)}"
 
-    def _fits(self, text: str, bracketed: bool, canonical: bool) -> bool:
-        if len(text) > self._longest or len(text) > ALWAYS_BY_FILE:
+    def _fits(self, text: str, whole: str, bracketed: bool, canonical: bool) -> bool:
+        if len(text) > self._longest or len(text.encode()) > ALWAYS_BY_FILE:
             return False
-        if canonical and any(len(line.encode()) > LONGEST_LINE for line in text.split("\n")):
+        if canonical and any(len(line.encode()) > LONGEST_LINE for line in whole.split("\n")):
             return False
         return bracketed or "\n" not in text or self._profile.multiline == "type"
 
@@ -74,8 +77,10 @@ class Letters:
         return path
 
     def _clear_old(self) -> None:
-        ttl = os.environ.get("SYNAPSE_LONG_MESSAGE_TTL", "")
-        before = time.time() - (float(ttl) if ttl.isdigit() else KEPT)
-        for entry in os.scandir(self._folder):
-            if entry.stat().st_mtime < before:
-                os.unlink(entry.path)
+        told = os.environ.get("SYNAPSE_LONG_MESSAGE_TTL", "")
+        before = time.time() - (float(told) if told.isdigit() else KEPT)
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # another agent's runner was quicker
+                    if entry.stat().st_mtime < before:
+                        os.unlink(entry.path)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from synapse import __version__, paths
+from synapse import __version__
 from synapse.client import aio
 from synapse.client.starting import find_or_start
-from synapse.errors import NotFound, SynapseError
+from synapse.errors import NotFound, SynapseError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Link:
         self.on_deliver: Callable[[dict[str, Any]], None] = lambda message: None
         self.on_command: Callable[[str], None] = lambda command: None
         self.on_back: Callable[[], None] = lambda: None
-        self.on_joined: Callable[[dict[str, Any]], None] = lambda agent: None
+        self.on_joined: Callable[[], None] = lambda: None
         self.agent: dict[str, Any] = {}
         self._join = join
         self._data = data
@@ -139,12 +139,13 @@ class Link:
         }
         self._lost.clear()
         self._connection = await aio.connect(self._path, hello, self._frame, self._gone)
+        if self._connection.closed:  # between its welcome and now
+            self._connection = None
+            raise Unavailable("lost", "The hub has closed the connection.")
 
     async def _joined(self) -> dict[str, Any]:
         assert self._connection is not None
-        agent = await self._connection.ask("agents.join", {**self._join, "idempotency_key": os.urandom(12).hex()})
-        self.on_joined(agent)
-        return agent
+        return await self._connection.ask("agents.join", {**self._join, "idempotency_key": os.urandom(12).hex()})
 
     async def _attach(self) -> None:
         assert self._connection is not None
@@ -152,14 +153,14 @@ class Link:
         try:
             self.agent = await self._connection.ask("agents.attach", {"key": key, "live": self._live})
         except NotFound:
-            logger.warning("the hub has given up the stay %s: joining again", key)
-            self._join["name"] = self._join.get("name") or ""
+            logger.warning("the hub knows nothing of the stay %s: joining again", key)
             self.agent = await self._joined()
             self.agent = await self._connection.ask("agents.attach", {"key": self.agent["key"], "live": self._live})
 
-    def _gone(self) -> None:
-        self._connection = None
-        self._lost.set()
+    def _gone(self, connection: aio.Connection) -> None:
+        if connection is self._connection:
+            self._connection = None
+            self._lost.set()
 
     def _frame(self, method: str, params: dict[str, Any]) -> None:
         if method == "deliver":
@@ -174,35 +175,33 @@ class Link:
         while True:
             await self._lost.wait()
             logger.info("the hub is gone")
-            attempt = 0
-            while self._connection is None:
-                await self._come_back(attempt)
+            key, attempt = self.agent["key"], 0
+            while not await self._come_back(attempt):
                 attempt += 1
             logger.info("back at the hub")
             self._told_to_wait = False
-            self.on_back()
+            if self.agent["key"] != key:
+                self.on_joined()
             self._wake.set()
 
-    async def _come_back(self, attempt: int) -> None:
+    async def _come_back(self, attempt: int) -> bool:
         pause = LOOK_AGAIN[min(attempt, len(LOOK_AGAIN) - 1)]
         await asyncio.sleep(pause if self._told_to_wait else pause + JITTER * os.urandom(1)[0] / 256)
         try:
-            start = not self._told_to_wait
-            self._path = await asyncio.to_thread(find_or_start, self._data, self._path, start=start)
+            self._path = await asyncio.to_thread(find_or_start, self._data, self._path, start=not self._told_to_wait)
             await self._connect()
+            self.on_back()  # before the hub hands over anything
             await self._attach()
         except (OSError, SynapseError) as error:
             logger.info("not yet: %s", error)
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+            return False
+        return True
 
 
 def _heard(reply: "asyncio.Future[dict[str, Any]]") -> None:
     """A status that was not heard is told again when the connection is back."""
     if not reply.cancelled() and reply.exception() is not None:
         logger.debug("a status was not heard: %s", reply.exception())
-
-
-def default_socket(data: str) -> str:
-    return os.environ.get("SYNAPSE_SOCKET") or paths.hub_socket(data, paths.port())

@@ -30,7 +30,9 @@ def main(ready_fd: int) -> int:
         with asyncio.Runner(loop_factory=platform.new_event_loop) as runner:
             return runner.run(_run(told, ready_fd))
     except SynapseError as error:
-        say(ready_fd, {"code": error.code, "message": error.sentence, "status": error.status, **error.details})
+        # `exit` is what a shell would say of the program: 127 not there, 126 not executable.
+        exits = error.details.get("exit", error.details.get("status", 1))
+        say(ready_fd, {"code": error.code, "message": error.sentence, "status": error.status, "exit": exits})
         return 1
 
 

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import shutil
-import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +35,8 @@ class Profile:
     signals: tuple[str, ...] = ("osc7501",)
     settle: float = 0.15  # without output before a screen with known patterns counts
     still: float = 0.5  # without output before an unknown program counts as ready
+    unseen: float = 0.6  # after Enter, for a program with known patterns to begin to show that it works
+    foot: int = 30  # lines at the end of the screen in which `busy` and `ready` count
     busy: tuple[re.Pattern[str], ...] = ()
     ready: tuple[re.Pattern[str], ...] = ()
     waiting: tuple[re.Pattern[str], ...] = ()
@@ -67,6 +68,8 @@ _TABLES: dict[str, dict[str, str]] = {
     "status": {
         "settle": "settle",
         "still": "still",
+        "unseen": "unseen",
+        "foot": "foot",
         "busy": "busy",
         "ready": "ready",
         "waiting": "waiting",
@@ -99,45 +102,68 @@ def load(path: Path) -> Profile:
     """The profile in a file; BadRequest says what is wrong in it."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Any] = {}
+        for key, value in tables.items():
+            if isinstance(value, dict) and key:
+                found |= {_known(key, name): each for name, each in value.items()}
+            else:
+                found[_known("", key)] = value
+        return Profile(path.stem, **{name: _typed(name, value) for name, value in found.items()})
     except (OSError, ValueError) as error:
         raise BadRequest("bad_profile", f"{path}: {error}") from None
-    found: dict[str, Any] = {}
-    for table, names in _TABLES.items():
-        values = tables if not table else tables.pop(table, {})
-        for key in list(values):
-            if key in names:
-                found[names[key]] = values.pop(key)
-    unknown = [key for key, value in tables.items() if key not in _TABLES or value]
-    if unknown:
-        raise BadRequest("bad_profile", f"{path}: unknown key '{unknown[0]}'.")
+
+
+def _known(table: str, key: str) -> str:
+    """The field that a key of a table means."""
     try:
-        return Profile(path.stem, **{name: _typed(name, value) for name, value in found.items()})
-    except (re.error, TypeError) as error:
-        raise BadRequest("bad_profile", f"{path}: {error}") from None
+        return _TABLES[table][key]
+    except KeyError:
+        raise ValueError(f"unknown key '{table}{'.' if table else ''}{key}'") from None
 
 
 def _typed(name: str, value: Any) -> Any:
-    if name in _PATTERNS:
-        return tuple(re.compile(each, re.MULTILINE) for each in value)
-    if name in _PATTERN:
-        return re.compile(value, re.MULTILINE)
-    return tuple(value) if isinstance(value, list) else value
+    """A value of the file as the field wants it; ValueError when it is of another kind."""
+    try:
+        if name in _PATTERNS:
+            return tuple(re.compile(each, re.MULTILINE) for each in _list(value, str))
+        if name in _PATTERN:
+            return re.compile(value, re.MULTILINE)
+    except (re.error, TypeError) as error:
+        raise ValueError(f"'{name}': {error}") from None
+    usual = Profile.__dataclass_fields__[name].default
+    if isinstance(usual, tuple):
+        return _list(value, int if name == "ports" else str)
+    if isinstance(usual, float) and type(value) is int:
+        return float(value)
+    if type(value) is not type(usual):
+        raise ValueError(f"'{name}' is {value!r}: it must be a {type(usual).__name__}")
+    return value
+
+
+def _list(value: Any, kind: type) -> tuple[Any, ...]:
+    if not isinstance(value, list) or not all(type(each) is kind for each in value):
+        raise ValueError(f"{value!r} must be a list of {kind.__name__}")
+    return tuple(value)
 
 
 def resolve(words: tuple[str, ...]) -> tuple[Profile, list[str]]:
     """The profile and the command line that some words mean: a profile with arguments, or any program.
 
-    NotFound when it is neither.
+    NotFound with the shell's exit status (`exit`) when it is neither.
     """
-    name, arguments = words[0], list(words[1:])
-    profile = find(name)
+    profile = find(words[0])
     if profile is not None and profile.command:
-        return profile, [*_expand(profile.command), *arguments]
-    if shutil.which(name) is None:
-        raise NotFound("no_such_program", f"'{name}' is neither a profile nor a program on PATH.", status=127)
-    own = profile or find(GENERIC)
-    assert own is not None
-    return own, [name, *arguments]
+        argv = [*_expand(profile.command), *words[1:]]
+    else:
+        argv = list(words)
+        profile = profile or find(GENERIC)
+    assert profile is not None
+    if shutil.which(argv[0]) is None and not os.path.exists(argv[0]):
+        what = f"{argv[0]}: command not found"
+        if argv[0] == words[0] and "/" not in argv[0]:
+            what = f"'{argv[0]}' is neither a profile nor a program on PATH"
+        raise NotFound("no_such_program", f"{what}.", exit=127)
+    return profile, argv
 
 
 def _expand(command: tuple[str, ...]) -> list[str]:
@@ -150,4 +176,4 @@ def _expand(command: tuple[str, ...]) -> list[str]:
 
 def own_command() -> str:
     """How a child calls this program, for a shell."""
-    return shlex.join(paths.program()) if not getattr(sys, "frozen", False) else sys.executable
+    return shlex.join(paths.program())

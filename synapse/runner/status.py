@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from synapse.runner.process import Child
@@ -12,7 +12,8 @@ from synapse.runner.terminal import Signal, Terminal
 STARTING, READY, PROCESSING, WAITING, DONE, STOPPED = "STARTING", "READY", "PROCESSING", "WAITING", "DONE", "STOPPED"
 DONE_SHOWN = 10.0  # seconds for which an agent that has just finished is shown as DONE
 UNSURE = 3.0  # seconds of stillness after which an unknown program with an unknown prompt counts as ready
-BOTTOM = 30  # lines from the end in which a frame is looked for
+BOTTOM = 30  # lines from the end in which a dialog is looked for
+ASKED = 2000  # characters of a question
 
 _OSC7501 = re.compile(r"(?:^|;)state=(\w+)")
 _STATES = {"idle": READY, "done": READY, "working": PROCESSING, "blocked": WAITING}
@@ -27,9 +28,9 @@ class Question:
 
 
 class StatusMachine:
-    """One agent's status; `on_change(before)` is called whenever it becomes another.
+    """One agent's status; `on_change(before)` is called whenever it, its question or its source becomes another.
 
-    A source never turns a guess into a key press: this only says what is seen.
+    This only says what is seen: it never presses a key.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, profile: Profile, child: Child, terminal: Terminal) -> None:
@@ -37,13 +38,14 @@ class StatusMachine:
         self.source = "process"
         self.since = loop.time()
         self.question: Question | None = None
+        self.last_output = loop.time()
         self.on_change: Callable[[str], None] = lambda before: None
         self._loop = loop
         self._profile = profile
         self._child = child
         self._terminal = terminal
-        self._last_output = loop.time()
-        self._heard_since_submit = True
+        self._submitted = 0.0  # when something was sent that has not been seen to be worked on; 0 = nothing
+        self._heard = False  # it has written something
         self._signalled = False
         self._prompt: _Prompt | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -53,16 +55,30 @@ class StatusMachine:
         """May something be typed now?"""
         return self.status in (READY, DONE)
 
+    # -- what happens
+
+    def begin(self) -> None:
+        """The program runs; one that writes nothing is looked at all the same."""
+        self._look_in(self._patience)
+
     def output(self) -> None:
-        """The child has written something: judge its screen when it has settled."""
-        self._last_output = self._loop.time()
-        self._heard_since_submit = True
-        self._look_in(self._profile.settle if self._profile.patterns else self._profile.still)
+        """The program has written something: judge its screen when it has settled."""
+        self.last_output = self._loop.time()
+        self._heard = True
+        self._look_in(self._patience)
+
+    def settled(self) -> None:
+        """The screen is up to date: a busy sign may stand on it too shortly to settle."""
+        wanted = self._submitted and self._profile.busy and not self._signalled
+        if wanted and not self._terminal.synchronized and _lowest(self._profile.busy, self._foot()) is not None:
+            self._submitted = 0.0
+            self._set(PROCESSING, "screen")
 
     def submitted(self) -> None:
-        """Something was sent to it: it works, until it has answered and looks idle."""
-        self._heard_since_submit = False
+        """Something was sent to it: it works, until it has been seen to or stayed ready for a while."""
+        self._submitted = self._loop.time()
         self._set(PROCESSING, "submit")
+        self._look_in(self._patience)
 
     def signal(self, signal: Signal) -> None:
         """Something that the program told its terminal; what it says of its state beats the screen."""
@@ -72,84 +88,116 @@ class StatusMachine:
         state = _STATES.get(found.group(1)) if found else None
         if state is None:
             return
-        self._signalled = True
-        self._heard_since_submit = True
-        if state == WAITING:
-            self._look_in(self._profile.settle)  # the question is on the screen
-        self._set(state, "signal", _question(self._profile, self._text()) if state == WAITING else None)
+        self._signalled, self._submitted = True, 0.0
+        self._set(state, "signal", self._question() if state == WAITING else None)
 
     def stopped(self) -> None:
         """The program has ended."""
-        self.close()
-        self._set(STOPPED, "process")
-
-    def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._set(STOPPED, "process")
 
     # -- the screen
 
+    @property
+    def _patience(self) -> float:
+        """Seconds without output before the screen counts."""
+        return self._profile.settle if self._profile.patterns else self._profile.still
+
     def _look_in(self, seconds: float) -> None:
-        if self._timer is None:
+        if self._timer is None and self.status != STOPPED:
             self._timer = self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        quiet = self._loop.time() - self._last_output
-        wanted = self._profile.settle if self._profile.patterns else self._profile.still
-        if quiet < wanted - 0.001 or self._terminal.lag or self._terminal.synchronized:
-            self._look_in(max(wanted - quiet, 0.01))
-            return
-        if self._profile.patterns:
+        quiet = self._loop.time() - max(self.last_output, self._submitted)
+        if quiet < self._patience - 0.001 or self._terminal.lag or self._terminal.synchronized:
+            self._look_in(max(self._patience - quiet, 0.01))
+        elif self._signalled:
+            if self.status == WAITING:
+                self._set(WAITING, "signal", self._question())
+        elif self._profile.patterns:
             self._judge_by_patterns()
         else:
             self._judge_by_stillness(quiet)
 
-    def _text(self) -> str:
-        return "\n".join(_bottom(self._terminal.lines()))
-
     def _judge_by_patterns(self) -> None:
-        text, profile = self._text(), self._profile
-        if _any(profile.waiting, text):
-            self._set(WAITING, "screen", _question(profile, text))
-        elif self._signalled:
-            return
-        elif _any(profile.busy, text):
+        """A dialog counts when it stands below every sign of the composer: what was pasted or printed stands above."""
+        question = self._question()
+        foot = self._foot()
+        if question is not None:
+            self._submitted = 0.0
+            self._set(WAITING, "screen", question)
+        elif _lowest(self._profile.busy, foot) is not None:
+            self._submitted = 0.0
             self._set(PROCESSING, "screen")
-        elif _any(profile.ready, text) and self._heard_since_submit:
-            self._ready("screen")
+        elif _lowest(self._profile.ready, foot) is not None:
+            left = self._submitted + self._profile.unseen - self._loop.time() if self._submitted else 0.0
+            if left > 0.001:  # it may not have begun to show that it works
+                self._look_in(left)
+            else:
+                self._ready("screen")
 
     def _judge_by_stillness(self, quiet: float) -> None:
         """READY when it is still, in the same line mode and foreground as at its first prompt, behind such a prompt."""
-        if self._signalled or not self._heard_since_submit:
-            return
         now = _Prompt.of(self._terminal, self._child)
-        if self._prompt is None:
+        if now.canonical and not self._child.echo:
+            self._set(WAITING, "terminal", Question(self._line()[:ASKED]))  # it hides what is typed: a password
+            return
+        if self._prompt is None or now.betters(self._prompt, self._child.pid):
             self._prompt = now
         if not now.same_mode(self._prompt):
             return  # it runs something: its next output brings us here again
-        if now.tail == self._prompt.tail or quiet >= UNSURE:
+        known = self._heard and now.tail == self._prompt.tail
+        if known or quiet >= UNSURE - 0.001:
             self._ready("stillness")
         else:
             self._look_in(UNSURE - quiet)
 
     def _ready(self, source: str) -> None:
-        if not self.idle:
-            self._set(DONE if self.status == PROCESSING else READY, source)
+        self._submitted = 0.0
+        self._set(READY, source)
+
+    def _text(self) -> list[str]:
+        """The last lines of the screen, down to the last with something on it."""
+        lines = self._terminal.lines()
+        end = len(lines)
+        while end and not lines[end - 1].strip():
+            end -= 1
+        return lines[max(0, end - BOTTOM) : end]
+
+    def _foot(self) -> str:
+        return "\n".join(self._text()[-self._profile.foot :])
+
+    def _line(self) -> str:
+        lines = self._text()
+        return lines[-1].strip() if lines else ""
+
+    def _question(self) -> Question | None:
+        """The dialog at the end of the screen; None when there is none, or not surely."""
+        profile, lines = self._profile, self._text()
+        text = "\n".join(lines)
+        asked = _lowest(profile.waiting, text)
+        if asked is None:
+            return None
+        foot = len(text) - len("\n".join(lines[-profile.foot :]))
+        sign = _lowest((*profile.busy, *profile.ready), text[foot:])
+        if sign is not None and foot + sign > asked:
+            return None
+        return _question(profile, text[asked:])
 
     # -- changing
 
     def _set(self, status: str, source: str, question: Question | None = None) -> None:
-        if status == READY and self.status == PROCESSING:
+        if status == READY and self.status in (PROCESSING, WAITING, DONE):
             status = DONE
-        if status == READY and self.status == DONE:
+        if (status, question) == (self.status, self.question) and source == self.source:
             return
-        if (status, question) == (self.status, self.question):
-            return
-        before, self.status, self.source, self.question = self.status, status, source, question
-        self.since = self._loop.time()
-        if status == DONE:
+        before = self.status
+        if status != before:
+            self.since = self._loop.time()
+        self.status, self.source, self.question = status, source, question
+        if status == DONE != before:
             self._loop.call_later(DONE_SHOWN, self._done_is_over, self.since)
         self.on_change(before)
 
@@ -177,25 +225,21 @@ class _Prompt:
     def same_mode(self, other: "_Prompt") -> bool:
         return (self.canonical, self.foreground) == (other.canonical, other.foreground)
 
-
-def _bottom(lines: list[str]) -> list[str]:
-    """The last lines with something on them."""
-    end = len(lines)
-    while end and not lines[end - 1].strip():
-        end -= 1
-    return lines[max(0, end - BOTTOM) : end]
+    def betters(self, other: "_Prompt", own_group: int) -> bool:
+        """A line editor at work says more than a program that has not started one yet."""
+        return other.canonical and not self.canonical and self.foreground in (other.foreground, own_group)
 
 
-def _any(patterns: tuple[re.Pattern[str], ...], text: str) -> bool:
-    return any(pattern.search(text) for pattern in patterns)
+def _lowest(patterns: Iterable[re.Pattern[str]], text: str) -> int | None:
+    """Where the last match of any of the patterns begins."""
+    return max((found.start() for pattern in patterns for found in pattern.finditer(text)), default=None)
 
 
-def _question(profile: Profile, text: str) -> Question:
-    """The line that asks, with what follows up to the choices; and the choices."""
-    begin = next((found for pattern in profile.waiting if (found := pattern.search(text))), None)
-    asked = text[begin.start() :] if begin else text
+def _question(profile: Profile, asked: str) -> Question | None:
+    """A dialog's text up to its choices, and those; None where the choices are missing that there should be."""
     if profile.choice is None:
-        return Question(asked[:2000].strip())
-    choices = tuple(" ".join(found.groups()) for found in profile.choice.finditer(asked))
-    first = profile.choice.search(asked)
-    return Question((asked[: first.start()] if first else asked)[:2000].strip(), choices)
+        return Question(asked[:ASKED].strip())
+    found = list(profile.choice.finditer(asked))
+    if not found:
+        return None
+    return Question(asked[: found[0].start()][:ASKED].strip(), tuple(" ".join(one.groups()) for one in found))

@@ -1,0 +1,81 @@
+"""Where typed text shows: what stands before the cursor, compared by its visible characters."""
+
+import unicodedata
+
+from synapse.runner.profile import Profile
+from synapse.runner.terminal import Terminal
+
+TAIL = 12  # characters by which the end of the typed text is found again
+ABOVE = 3  # rows over which that end may be wrapped
+_NO_WIDTH = ("Mn", "Me", "Cf", "Cc")
+
+
+class Composer:
+    """Looks at the place where the program collects a line or a message."""
+
+    def __init__(self, terminal: Terminal, profile: Profile) -> None:
+        self._terminal = terminal
+        self._profile = profile
+
+    def prompt(self) -> str:
+        """The cursor's row up to the cursor: before anything is typed, the prompt."""
+        return self._before()[-1]
+
+    def line(self) -> str:
+        """The whole of the cursor's row."""
+        row, _ = self._terminal.cursor
+        lines = self._terminal.lines()
+        return lines[row] if row < len(lines) else ""
+
+    def holds(self, typed: str) -> bool:
+        """Does the end of the typed text (or a placeholder for it) stand before the cursor?"""
+        return self._whole and self._has(typed)
+
+    def let_go(self, typed: str, prompt: str) -> bool:
+        """Is the text not there any more, or does it look again as it did before the text came?"""
+        return self._whole and (self.prompt() == prompt or not self._has(typed))
+
+    @property
+    def _whole(self) -> bool:
+        return not (self._terminal.lag or self._terminal.synchronized)
+
+    def _has(self, typed: str) -> bool:
+        if self._shows_placeholder():
+            return True
+        tail = skeleton(typed)[-TAIL:]
+        _, column = self._terminal.cursor  # it may wait on the last cell that is taken: then this cell counts
+        return any(skeleton("".join(self._before(column + more))).endswith(tail) for more in (0, 1))
+
+    def _shows_placeholder(self) -> bool:
+        pattern = self._profile.placeholder
+        line = self.prompt().rstrip()
+        return pattern is not None and any(found.end() == len(line) for found in pattern.finditer(line))
+
+    def _before(self, column: int = -1) -> list[str]:
+        """Some rows up to the cursor's, which is cut there."""
+        row, here = self._terminal.cursor
+        lines = self._terminal.lines()
+        last = lines[row] if row < len(lines) else ""
+        return [*lines[max(0, row - ABOVE) : row], _cut(last, here if column < 0 else column)]
+
+
+def skeleton(text: str) -> str:
+    """What is left of a text in any layout: no spaces, no frames, and no marks that terminals compose or drop."""
+    return "".join(
+        character
+        for character in unicodedata.normalize("NFD", text)
+        if not (character.isspace() or "─" <= character <= "╿" or unicodedata.category(character) in _NO_WIDTH)
+    )
+
+
+def _cut(line: str, cells: int) -> str:
+    """The part of a row in its first cells; padded, for its end is bare."""
+    if line.isascii():
+        return line.ljust(cells)[:cells]
+    used = 0
+    for place, character in enumerate(line):
+        if unicodedata.category(character) not in _NO_WIDTH:
+            used += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if used > cells:
+            return line[:place]
+    return line + " " * (cells - used)
