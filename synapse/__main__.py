@@ -6,6 +6,11 @@ import sys
 
 def main() -> None:
     """Run one command and leave with its exit status."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if stream is None:
+            os.open(
+                os.devnull, os.O_RDWR
+            )  # it was closed: else the next thing we open, a hub's socket, would take its place
     try:
         status = _run(sys.argv[1:])
     except KeyboardInterrupt:

@@ -2,7 +2,7 @@
 
 from synapse.cli.command import COMMON, Argument, Command, Option
 from synapse.cli.errors import TIME_OVER
-from synapse.cli.messages import await_answer, present
+from synapse.cli.messages import await_answer, check_timeout, present
 from synapse.cli.table import clock, one_line, table, write, write_text
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
@@ -103,6 +103,7 @@ def wait(
     no_start: bool,
 ) -> int:
     """Wait for a task's answer, or for the next message that I have not read, and print it."""
+    check_timeout(timeout)
     with Client(sender or "", workspace or "", start=not no_start) as client:
         if task:
             return await_answer(client, task, timeout, as_json)

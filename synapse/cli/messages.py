@@ -37,6 +37,7 @@ def send(
         raise BadRequest("two_modes", "Choose one of --wait, --notify and --silent.")
     if timeout is not None and not wait:
         raise BadRequest("no_wait", "--timeout is how long --wait waits: give both.")
+    check_timeout(timeout)
     mode = "wait" if wait else "silent" if silent else "notify"
     to, content = utf8(target, "The target"), text_of(text, message_file, stdin)
     with Client(sender or "", workspace or "", start=not no_start) as client:
@@ -73,6 +74,12 @@ def await_answer(client: Client, task: str, timeout: "float | None", as_json: bo
         say(f"\nsynapse: the task goes on: `synapse wait {task}`.\n".encode("utf-8", "replace"))
         raise
     return print_answer(client.call("history.show", task=task), as_json, named=named)
+
+
+def check_timeout(timeout: "float | None") -> None:
+    """Seconds, or None for as long as it takes."""
+    if timeout is not None and not timeout >= 0:
+        raise BadRequest("bad_timeout", f"--timeout {timeout:g}: seconds, 0 or more.")
 
 
 def _no_answer(client: Client, task: str, timeout: "float | None") -> int:

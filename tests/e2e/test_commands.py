@@ -282,6 +282,8 @@ def test_the_log_is_told_queried_and_exported(shell: Shell, tmp_path: Path) -> N
         (["send", "bob", "a", "-p", "9"], "bad_priority"),
         (["send", "bob", "--message-file", "/nonexistent"], "bad_file"),
         (["send", "bob", "--message-file", "/dev"], "bad_file"),
+        (["send", "bob", "a", "--wait", "--timeout", "nan"], "bad_timeout"),
+        (["wait", "--timeout", "-1"], "bad_timeout"),
         (["send"], "usage"),
         (["send", "bob", "a", "b"], "usage"),
         (["send", "bob", "a", "--priority", "high"], "usage"),
@@ -361,6 +363,23 @@ def test_a_reader_that_goes_away_is_no_traceback(shell: Shell, tmp_path: Path) -
             )  # fmt: skip
             assert "Traceback" not in done.stderr, (how, done.stderr)
             assert "Exception" not in done.stderr, (how, done.stderr)
+
+
+def test_output_that_is_closed_does_not_go_to_the_hub(shell: Shell) -> None:
+    import subprocess
+    import sys
+
+    line = " ".join([sys.executable, "-m", "synapse", "send", "bob", "unheard", "--silent", "--from", "alice"])
+    for how in (f"{line} >&-", f"{line} <&- >&- 2>&-"):
+        before = shell.json("status")["hub"]["refusals"]
+        assert (
+            subprocess.run(["sh", "-c", how], cwd=shell.project, env=shell.environ, timeout=30, check=False).returncode
+            == 0
+        )
+        assert shell.json("status")["hub"]["refusals"] == before
+    no_input = line.replace("unheard", "- <&-")
+    done = subprocess.run(["sh", "-c", no_input], cwd=shell.project, env=shell.environ, timeout=30, check=False)
+    assert done.returncode == 2
 
 
 def test_the_version_and_the_help_start_nothing(tmp_path: Path) -> None:
