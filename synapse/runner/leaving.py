@@ -20,11 +20,17 @@ class Leaving:
         self._viewers = viewers
         self._timer: asyncio.TimerHandle | None = None
         self._changed = False
+        self._pressing = False
+
+    def pass_by(self, data: bytes) -> None:
+        """Output on its way to the viewers: what looks like a change of modes is told with the next `update`."""
+        self._pressing = self._pressing or b"\x1b[?" in data or b"\x1b[>" in data
 
     def update(self) -> None:
-        """The modes may have changed."""
+        """The model has followed the output; the modes may have changed."""
         self._changed = True
-        if self._timer is None and self._viewers:
+        if self._viewers and (self._pressing or self._timer is None):
+            self.cancel()
             self._tell()
 
     def prepare(self, viewer: Viewer) -> None:
@@ -46,7 +52,7 @@ class Leaving:
         self._timer = None
         if not self._changed:
             return
-        self._changed = False
+        self._changed = self._pressing = False
         self._timer = self._loop.call_later(INTERVAL, self._tell)
         modes = self._modes()
         for viewer in self._viewers:

@@ -94,6 +94,7 @@ class Viewers:
     def output(self, data: bytes) -> None:
         """Bytes for the terminals, in the order the child wrote them."""
         self._untouched = False
+        self._leaving.pass_by(data)
         for viewer in self._all:
             if viewer.slow and viewer is not self.driver:
                 viewer.live = False
