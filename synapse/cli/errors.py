@@ -3,7 +3,7 @@
 import os
 
 from synapse.client.lines import dumps
-from synapse.errors import BadRequest, SynapseError
+from synapse.errors import BadRequest, Refused, SynapseError
 
 OK, FAILED, USAGE, TIME_OVER, INTERRUPTED = 0, 1, 2, 124, 130
 
@@ -19,6 +19,19 @@ def guarded(run: object, values: "dict[str, object]") -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return FAILED  # whoever read us is gone
+    except FileNotFoundError:
+        if _somewhere():
+            raise
+        gone = Refused("no_folder", "The folder that you are in is not there any more: go to another.")
+        return told(gone, bool(values.get("as_json")))
+
+
+def _somewhere() -> bool:
+    """Is there a current folder?"""
+    try:
+        return bool(os.getcwd())
+    except FileNotFoundError:
+        return False
 
 
 def told(error: SynapseError, as_json: bool) -> int:

@@ -365,6 +365,19 @@ def test_a_reader_that_goes_away_is_no_traceback(shell: Shell, tmp_path: Path) -
             assert "Exception" not in done.stderr, (how, done.stderr)
 
 
+def test_a_folder_that_is_gone_is_named_as_the_reason(shell: Shell, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    (tmp_path / "gone").mkdir()
+    line = f"cd {tmp_path}/gone && rmdir {tmp_path}/gone && {sys.executable} -P -m synapse who"
+    done = subprocess.run(
+        ["sh", "-c", line], env=shell.environ, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "synapse: The folder that you are in is not there any more: go to another.\n"
+
+
 def test_output_that_is_closed_does_not_go_to_the_hub(shell: Shell) -> None:
     import subprocess
     import sys
