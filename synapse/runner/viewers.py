@@ -308,6 +308,7 @@ class Viewers:
                 await asyncio.wait_for(self._nobody.wait(), PART_WITHIN)
         for viewer in self._all:
             viewer.abort()
+        await asyncio.sleep(0)  # the loop tells of them
         self._door.close()
         self._sizing.cancel()
         self._leaving.cancel()
