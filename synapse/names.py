@@ -14,7 +14,7 @@ _UNFIT = re.compile(r"[^a-z0-9._-]+")
 def check_name(name: str) -> str:
     """The name in its one form (lower case), or BadRequest: up to 64 of letters, digits, `.`, `_`, `-`."""
     folded = name.lower()
-    if not _NAME.match(folded):
+    if not (name.isascii() and _NAME.match(folded)):
         raise BadRequest(
             "bad_name",
             f"{name[:80]!r} is not a name: use up to {LENGTH} letters, digits, '.', '_' or '-'; begin with one of the "

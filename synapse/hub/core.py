@@ -53,14 +53,14 @@ class MarkReply(Reply, kw_only=True):
 def started(call: Call, request: MarkRequest) -> MarkReply:
     """Take the lease: from here on this hub decides."""
     call.emit(HubStarted(version=__version__, pid=request.pid), "hub")
-    return MarkReply(position=call.position)
+    return MarkReply(position=call.reached)
 
 
 @change("hub.stop", internal=True, anonymous=True)
 def stopped(call: Call, request: MarkRequest) -> MarkReply:
     """Note an end in order."""
     call.emit(HubStopped(), "hub")
-    return MarkReply(position=call.position)
+    return MarkReply(position=call.reached)
 
 
 class Core:

@@ -125,7 +125,7 @@ def mark_read(call: Call, request: MessageRequest) -> MessageReply:
         task = call.state(Tasks).live.get(message.task)
         if task is not None and not me.wrapped:
             call.emit(Working(task=task.id, box=task.box, requester=task.requester, agent=call.by), task.id)
-    return MessageReply(id=message.id, position=call.position, state="read")
+    return MessageReply(id=message.id, position=call.reached, state="read")
 
 
 @change("messages.ack")
@@ -136,7 +136,7 @@ def acknowledge(call: Call, request: MessageRequest) -> MessageReply:
     if task is not None:
         raise Refused("unanswered", f"Task {task.id} wants an answer: `synapse reply --to {task.id} ...` (or --fail).")
     call.emit(Acknowledged(id=message.id, box=me.box, sender=message.sender), message.id)
-    return MessageReply(id=message.id, position=call.position, state="acknowledged")
+    return MessageReply(id=message.id, position=call.reached, state="acknowledged")
 
 
 class NextRequest(Wait, kw_only=True):

@@ -42,7 +42,7 @@ def admitted(call: Call, request: AdmitRequest) -> AgentReply:
         call.workspace = name
     wanted = who.wanted
     if who.key or wanted is None:
-        return AgentReply(key=who.key, name="", id="", workspace=call.workspace, port=0, position=call.position)
+        return AgentReply(key=who.key, name="", id="", workspace=call.workspace, port=0, position=call.reached)
     workspace = "" if wanted.type == PERSON else call.workspace
     name = names.check_name(wanted.name)
     there = agents.named(workspace, name)
@@ -50,7 +50,7 @@ def admitted(call: Call, request: AdmitRequest) -> AgentReply:
     if there is None:
         call.by = key
         call.emit(msgspec.structs.replace(wanted, key=key, name=name), key, workspace)
-    return AgentReply(key=key, name=wanted.name, id=wanted.id, workspace=call.workspace, port=0, position=call.position)
+    return AgentReply(key=key, name=wanted.name, id=wanted.id, workspace=call.workspace, port=0, position=call.reached)
 
 
 def admit(hub: Hub, session: Session) -> None:
@@ -130,7 +130,7 @@ def join(call: Call, request: JoinRequest) -> AgentReply:
         key,
         workspace,
     )
-    return AgentReply(key=key, name=name, id=id, workspace=workspace, port=port, position=call.position)
+    return AgentReply(key=key, name=name, id=id, workspace=workspace, port=port, position=call.reached)
 
 
 class AttachRequest(Request, kw_only=True):
@@ -158,7 +158,7 @@ def attach(call: Call, request: AttachRequest) -> AgentReply:
 
 def _described(agent: Agent, call: Call) -> AgentReply:
     return AgentReply(
-        key=agent.key, name=agent.name, id=agent.id, workspace=agent.workspace, port=agent.port, position=call.hub.head
+        key=agent.key, name=agent.name, id=agent.id, workspace=agent.workspace, port=agent.port, position=call.reached
     )
 
 

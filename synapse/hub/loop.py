@@ -54,6 +54,11 @@ class Call:
         """The projection of that type; Unavailable while it is out of order."""
         return self.hub.state.get(kind)
 
+    @property
+    def reached(self) -> int:
+        """What a reply gives as its position: that of its record, or where nothing has changed, of the state it found."""
+        return self.position if self.events else self.position - 1
+
     def emit(self, fact: Fact, story: str, workspace: str | None = None) -> None:
         """This happened. It is folded when the verb has returned, and told when it is on the disk."""
         place = self.workspace if workspace is None else workspace

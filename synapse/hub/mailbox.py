@@ -192,8 +192,9 @@ class Mailbox:
         merging = new in self._boxes
         for message in moved:
             self._take(old, message.id)
-            message.box = new
-            self._put(message)
+            if self.get(new, message.id) is None:  # else a broadcast had reached it under both names
+                message.box = new
+                self._put(message)
         if moved and merging:
             self._boxes[new] = {m.id: m for m in sorted(self._boxes[new].values(), key=_position)}
         sent = self._from.pop(old, None)

@@ -69,7 +69,7 @@ def send(call: Call, request: SendRequest) -> SendReply:
     names = tuple(agent.name if agent else agents.label(box) for box, agent in found.items())
     return SendReply(
         id=sent[0],
-        position=call.position,
+        position=call.reached,
         task_id=tasks[0] if tasks else "",
         to=names,
         tasks=tasks if len(tasks) > 1 else (),
@@ -190,7 +190,7 @@ def _broadcast(call: Call, request: SendRequest) -> SendReply:
         ),
         id,
     )
-    return SendReply(id=id, position=call.position, to=tuple(agent.name for agent in others))
+    return SendReply(id=id, position=call.reached, to=tuple(agent.name for agent in others))
 
 
 class ReplyRequest(Change, kw_only=True):
@@ -233,7 +233,7 @@ def reply(call: Call, request: ReplyRequest) -> ReplyReply:
         )
     else:
         end_task(call, task, Completed, text=request.text, blob=request.blob, source="reply")
-    return ReplyReply(task_id=task.id, position=call.position, state="failed" if request.fail else "completed")
+    return ReplyReply(task_id=task.id, position=call.reached, state="failed" if request.fail else "completed")
 
 
 VERBS: tuple[Verb, ...] = (send, reply)

@@ -21,7 +21,7 @@ def typing(call: Call, request: MessageRequest) -> MessageReply:
     if current is not None and message.priority < URGENT:
         raise Refused("busy", f"Task {current.id} is in the terminal: one at a time.")
     call.emit(Typing(id=message.id, box=me.box, sender=message.sender, agent=call.by), message.id)
-    return MessageReply(id=message.id, position=call.position, state=TYPING)
+    return MessageReply(id=message.id, position=call.reached, state=TYPING)
 
 
 @change("messages.returned")
@@ -29,7 +29,7 @@ def returned(call: Call, request: MessageRequest) -> MessageReply:
     """A runner has not typed the message after all: it goes back to the queue."""
     me, message = mine(call, request.id, TYPING)
     call.emit(Returned(id=message.id, box=me.box, sender=message.sender, reason=request.reason[:2000]), message.id)
-    return MessageReply(id=message.id, position=call.position, state="queued")
+    return MessageReply(id=message.id, position=call.reached, state="queued")
 
 
 @change("messages.delivered")
@@ -44,7 +44,7 @@ def delivered(call: Call, request: MessageRequest) -> MessageReply:
     task = tasks.live.get(message.task)
     if task is not None:
         call.emit(Working(task=task.id, box=task.box, requester=task.requester, agent=call.by), task.id)
-    return MessageReply(id=message.id, position=call.position, state="delivered")
+    return MessageReply(id=message.id, position=call.reached, state="delivered")
 
 
 @change("messages.unknown")
@@ -53,7 +53,7 @@ def unknown(call: Call, request: MessageRequest) -> MessageReply:
     _, message = mine(call, request.id, TYPING)
     why = request.reason[:2000] or "the terminal did not show whether it was submitted"
     lose_track(call, message, why, "outcome_unknown", f"Outcome unknown: {why}.")
-    return MessageReply(id=message.id, position=call.position, state="unknown")
+    return MessageReply(id=message.id, position=call.reached, state="unknown")
 
 
 VERBS: tuple[Verb, ...] = (typing, returned, delivered, unknown)

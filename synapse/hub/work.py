@@ -81,7 +81,7 @@ def complete(call: Call, request: CompleteRequest) -> TaskReply:
         )
     else:
         end_task(call, task, Completed, text=text, blob=request.blob, source=request.source)
-    return TaskReply(task_id=task.id, state="failed" if request.failed else "completed", position=call.position)
+    return TaskReply(task_id=task.id, state="failed" if request.failed else "completed", position=call.reached)
 
 
 def _in_my_hands(call: Call, id: str) -> Task:
@@ -112,7 +112,7 @@ def ask(call: Call, request: AskRequest) -> TaskReply:
             ),
             task.id,
         )
-    return TaskReply(task_id=task.id, state="input-required", position=call.position)
+    return TaskReply(task_id=task.id, state="input-required", position=call.reached)
 
 
 class TaskRequest(Change, kw_only=True):
@@ -126,7 +126,7 @@ def resume(call: Call, request: TaskRequest) -> TaskReply:
     task = _in_my_hands(call, request.task)
     if task.state == "input-required":
         call.emit(Resumed(task=task.id, box=task.box, requester=task.requester), task.id)
-    return TaskReply(task_id=task.id, state="working", position=call.position)
+    return TaskReply(task_id=task.id, state="working", position=call.reached)
 
 
 @change("tasks.cancel")
@@ -139,7 +139,7 @@ def cancel(call: Call, request: TaskRequest) -> TaskReply:
         raise Refused("not_yours", "Only who asked for a task, or a person, calls it off.")
     reason = "interrupted" if interrupted else "canceled"
     end_task(call, task, Canceled, text=request.reason or "It was called off.", source="hub", reason=reason)
-    return TaskReply(task_id=task.id, state="canceled", position=call.position)
+    return TaskReply(task_id=task.id, state="canceled", position=call.reached)
 
 
 @change("tasks.stop_waiting")
@@ -150,7 +150,7 @@ def stop_waiting(call: Call, request: TaskRequest) -> TaskReply:
         raise Refused("not_yours", "You did not ask for this task.")
     if task.mode == "wait":
         call.emit(WaitEnded(task=task.id, box=task.box, requester=task.requester), task.id)
-    return TaskReply(task_id=task.id, state=task.state, position=call.position)
+    return TaskReply(task_id=task.id, state=task.state, position=call.reached)
 
 
 # -- history

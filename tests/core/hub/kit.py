@@ -128,6 +128,7 @@ class Bench:
 
     def __init__(self, log: Log | None = None, **more: Any) -> None:
         self.log: Log = log or MemoryLog()
+        self.truth: Log = self.log  # what is stored, read without faults
         self.clock = ManualClock()
         self.processes = Processes()
         self.more = more
@@ -206,10 +207,10 @@ class Bench:
 
     def kinds(self) -> list[str]:
         """The kinds of all events that are stored, in order."""
-        return [event.kind for record in self.log.read(0) for event in record.events]
+        return [event.kind for record in self.truth.read(0) for event in record.events]
 
     def bodies(self, kind: str) -> list[dict[str, Any]]:
-        return [json.loads(e.body) for record in self.log.read(0) for e in record.events if e.kind == kind]
+        return [json.loads(e.body) for record in self.truth.read(0) for e in record.events if e.kind == kind]
 
     def picture(self) -> dict[str, Any]:
         """Everything that the projections know, their indexes too."""
@@ -218,7 +219,7 @@ class Bench:
     def refolded(self) -> dict[str, Any]:
         """The picture of a fresh fold of the whole log."""
         state = fresh(self.hub.state)
-        for record in self.log.read(0):
+        for record in self.truth.read(0):
             for event in events_of(self.hub, record):
                 state.fold(event)
         return picture(state)

@@ -244,3 +244,12 @@ async def test_a_session_that_ends_gives_up_its_waits(bench: Bench) -> None:
     alice.hang_up()
     assert not alice.session.waits
     assert not bench.hub.waits.waiting_for("w/alice")
+
+
+async def test_a_broadcast_that_lies_under_both_names_is_one_message_after_a_rename(bench: Bench) -> None:
+    bob, agent, alice = await bench.agent("bob"), await bench.agent(), bench.client("alice")
+    await alice("messages.send", to="all", text="to all")
+    await bob("agents.leave")
+    await agent("agents.rename", name="bob")
+    assert [m["text"] for m in (await agent("messages.inbox"))["messages"]] == ["to all"]
+    assert bench.picture() == bench.refolded()
