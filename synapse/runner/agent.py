@@ -13,11 +13,11 @@ from typing import Any
 
 from synapse import names, paths
 from synapse.runner import profile as profiles
-from synapse.runner.delivery import Delivery, Turn
+from synapse.runner.delivery import Delivery
 from synapse.runner.draft import Draft
 from synapse.runner.flow import Flow
 from synapse.runner.keys import Token
-from synapse.runner.letters import Letters, Message
+from synapse.runner.letters import Letters, Message, Turn
 from synapse.runner.link import Link
 from synapse.runner.process import Child, ExitStatus
 from synapse.runner.profile import Profile

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from synapse.errors import SynapseError
 from synapse.runner.composer import Composer
 from synapse.runner.keys import PASTE_END, PASTE_START
-from synapse.runner.letters import Letters, Message
+from synapse.runner.letters import Letters, Message, Turn
 from synapse.runner.link import Link
 from synapse.runner.process import Child
 from synapse.runner.profile import Profile
+from synapse.runner.replies import before
 from synapse.runner.status import PROCESSING, WAITING, StatusMachine
-from synapse.runner.terminal import Mark, Terminal
+from synapse.runner.terminal import Terminal
 from synapse.runner.viewers import Viewers
 
 logger = logging.getLogger(__name__)
@@ -20,22 +21,7 @@ logger = logging.getLogger(__name__)
 QUIET = 2.0  # seconds since a person's last key
 ECHO_WITHIN = 8.0  # seconds for the typed text to show; a person's keys are held back for one of them
 SUBMIT_WITHIN = 1.0  # seconds for Enter to have an effect, before it is pressed once more
-FRAME = 8  # rows above a composer's cursor at which the echo of a message may begin
 INTERRUPT_WITHIN = 10.0  # seconds for an interrupted program to be ready
-
-
-class Turn:
-    """One message that is in the terminal now."""
-
-    __slots__ = ("above", "delivered", "line", "mark", "message", "typed")
-
-    def __init__(self, message: Message, typed: str, *, mark: Mark, above: str, line: str) -> None:
-        self.delivered = False  # it has been seen to be submitted
-        self.message = message
-        self.typed = typed
-        self.mark = mark  # its echo will stand below
-        self.above = above  # what stood there before
-        self.line = line  # the cursor's row before it was typed
 
 
 class Delivery:
@@ -166,10 +152,7 @@ class Delivery:
     async def _type(self, message: Message) -> None:
         bracketed = self._terminal.bracketed_paste
         typed = self._letters.typed(message, bracketed=bracketed, canonical=self._child.canonical)
-        mark = self._terminal.mark()
-        if self._profile.patterns:
-            mark = Mark(max(0, mark.line - FRAME), mark.cleared)
-        above = self._terminal.text_since(mark)
+        mark, above = before(self._profile, self._terminal)
         turn = Turn(message, typed, mark=mark, above=above, line=self._composer.line())
         prompt = self._composer.prompt()
         if not self._child.write(self._keys(typed, bracketed)):

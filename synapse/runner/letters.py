@@ -9,6 +9,7 @@ from typing import Any
 from synapse import paths
 from synapse.runner.keys import sanitize
 from synapse.runner.profile import Profile
+from synapse.runner.terminal import Mark
 
 ALWAYS_BY_FILE = 102_400  # bytes
 LONGEST_LINE = 1000  # bytes that a line reader surely takes: macOS cuts at 1,024, Linux at 4,095
@@ -32,6 +33,20 @@ class Message:
     @classmethod
     def of(cls, params: dict[str, Any]) -> "Message":
         return cls(**{name: params[name] for name in cls.__slots__ if name in params})
+
+
+class Turn:
+    """One message that is in the terminal now."""
+
+    __slots__ = ("above", "delivered", "line", "mark", "message", "typed")
+
+    def __init__(self, message: Message, typed: str, *, mark: Mark, above: str, line: str) -> None:
+        self.delivered = False  # it has been seen to be submitted
+        self.message = message
+        self.typed = typed
+        self.mark = mark  # its echo will stand below
+        self.above = above  # what stood there before
+        self.line = line  # the cursor's row before it was typed
 
 
 def header(message: Message) -> str:

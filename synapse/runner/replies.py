@@ -1,44 +1,51 @@
 """The answer on the screen: what came since the task began, without echo, frame, spinner and prompt."""
 
-from synapse.runner.delivery import Turn
+from synapse.runner.letters import Turn
 from synapse.runner.profile import Profile
-from synapse.runner.terminal import Terminal
+from synapse.runner.terminal import Mark, Terminal
 
 ENOUGH = 60  # characters of an echo that is shown cut
+FRAME = 8  # rows above a composer's cursor at which the echo of a message may begin
 
 
 def from_screen(profile: Profile, terminal: Terminal, turn: Turn) -> str:
     """The answer to what was typed in this turn; "" when there is none."""
-    text = terminal.text_since(turn.mark)
-    earlier = None if terminal.modes.alternate else _dense(turn.above)[0].count(_squeezed(turn.typed))
-    return answer(profile, text, turn.typed, prompt=turn.line, earlier=earlier)
+    above = None if terminal.modes.alternate else turn.above
+    return answer(profile, terminal.text_since(turn.mark), turn.typed, prompt=turn.line, above=above)
 
 
-def answer(profile: Profile, text: str, typed: str, *, prompt: str = "", earlier: int | None = 0) -> str:
+def before(profile: Profile, terminal: Terminal) -> tuple[Mark, str]:
+    """Where the echo and the answer to what is typed now will stand, and what stands there already."""
+    mark = terminal.mark()
+    if profile.patterns:
+        mark = Mark(max(0, mark.line - FRAME), mark.cleared)
+    return mark, terminal.text_since(mark)
+
+
+def answer(profile: Profile, text: str, typed: str, *, prompt: str = "", above: str | None = "") -> str:
     """The answer in a text: with patterns, the lines from its mark on; without, everything between echo and prompt.
 
-    `earlier` is how many echoes of the same words stand before this one's; None when this is surely the last.
+    `above` is what stood at the text's beginning before; None when that has moved, and the last echo is this one's.
     """
-    found, rest = after_echo(text, typed, earlier)
-    lines = [line.rstrip() for line in rest.split("\n")]
+    rest = after_echo(text, typed, above)
+    lines = [line.rstrip() for line in (text if rest is None else rest).split("\n")]
     if profile.answer_first is not None:
-        return _marked(profile, lines, seen=found)
+        return _marked(profile, lines, seen=rest is not None)
     lines = [line for line in lines if not _dropped(profile, line)]
     if lines and prompt and lines[-1].strip() == prompt.strip():
         lines.pop()
     return "\n".join(lines).strip("\n")
 
 
-def after_echo(text: str, typed: str, earlier: int | None = 0) -> tuple[bool, str]:
-    """Whether the echo of what was typed is there, wherever the terminal has wrapped it; and the lines behind it."""
+def after_echo(text: str, typed: str, above: str | None = "") -> str | None:
+    """The lines behind the echo of what was typed, wherever the terminal has wrapped it; None without an echo."""
     dense, places = _dense(text)
-    whole = _squeezed(typed)
-    for wanted in (whole, whole[:ENOUGH]):
-        found = _find(dense, wanted, earlier) if wanted else -1
-        if found >= 0:
+    for wanted in (_dense(typed)[0], _dense(typed.partition("\n")[0])[0][:ENOUGH]):  # it may be shown cut
+        found = _find(dense, wanted, None if above is None else _dense(above)[0].count(wanted))
+        if wanted and found >= 0:
             line_end = text.find("\n", places[found + len(wanted) - 1])
-            return True, text[line_end + 1 :] if line_end >= 0 else ""
-    return False, text
+            return text[line_end + 1 :] if line_end >= 0 else ""
+    return None
 
 
 def _dense(text: str) -> tuple[str, list[int]]:
@@ -47,11 +54,8 @@ def _dense(text: str) -> tuple[str, list[int]]:
     return "".join(text[place] for place in places), places
 
 
-def _squeezed(text: str) -> str:
-    return "".join(text.split())
-
-
 def _find(text: str, wanted: str, earlier: int | None) -> int:
+    """Where it stands behind so many earlier ones; the last one when nobody knows how many."""
     if earlier is None:
         return text.rfind(wanted)
     found = text.find(wanted)
