@@ -1,5 +1,8 @@
 """Ids: sortable, unique, and the same for the same request."""
 
+import subprocess
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,3 +37,13 @@ def test_fingerprints_and_tokens_have_sixteen_bytes() -> None:
     assert len(ids.fingerprint(b"")) == len(ids.token()) == len(ids.record_id("", "")) == 16
     assert ids.token() != ids.token()
     assert len(ids.short()) == 8
+
+
+def test_a_forked_child_draws_other_ids() -> None:
+    forks = (
+        "import os; from synapse import ids; ids.ulid(1.0); read, write = os.pipe(); child = os.fork()\n"
+        "if not child: os.write(write, ids.ulid(1.0).encode()); os._exit(0)\n"
+        "print(os.read(read, 26).decode() != ids.ulid(1.0)); os.waitpid(child, 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", forks], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
