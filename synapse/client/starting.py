@@ -15,6 +15,7 @@ PATIENCE = 10.0  # seconds for a hub that is there to open its doors, or to end
 LONGEST_START = 300.0  # seconds for a hub that reads a long log
 SAY_SO = 2.0  # seconds after which a person is told what is waited for
 LOOK_AGAIN = 0.02
+_LAUNCHED: "list[int]" = []  # processes that are ours to bury; the one thing here that is remembered
 
 
 def answers(path: str) -> bool:
@@ -118,7 +119,8 @@ def _open(path: str, flags: int) -> int:
 def launch(data: str, path: str) -> str:
     """Start a hub in the background and give its socket once its doors are open; raises what it says when it cannot."""
     paths.make_private(data)
-    said = _open(paths.log_file(data), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    _bury()
+    errors = _open(paths.log_file(data), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     ready, told = os.pipe()
     try:
         process = subprocess.Popen(
@@ -126,14 +128,14 @@ def launch(data: str, path: str) -> str:
             pass_fds=(told,),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=errors,
             start_new_session=True,
             cwd="/",
             env={**os.environ, "SYNAPSE_DATA": data},
         )
     finally:
         os.close(told)
-        os.close(said)
+        os.close(errors)
     try:
         line = read_line(ready, SAY_SO)
         if not line and process.poll() is None:
@@ -141,8 +143,33 @@ def launch(data: str, path: str) -> str:
             line = read_line(ready, LONGEST_START)
     finally:
         os.close(ready)
-    process.returncode = 0 if process.poll() is None else process.returncode  # it lives on: nobody waits for it
-    return _started(data, path, line)
+    said = _object(line)
+    if said is not None and "socket" in said:
+        process.returncode = 0  # it lives on
+        _LAUNCHED.append(process.pid)
+        return str(said["socket"])
+    _end(process)
+    return _not_started(data, path, said)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """See a hub off that has not opened its doors."""
+    try:
+        process.wait(5.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _bury() -> None:
+    """Let those go that were started here and have ended since: a runner lives longer than its hub."""
+    for pid in _LAUNCHED[:]:
+        try:
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                continue
+        except ChildProcessError:
+            pass  # somebody else has done so
+        _LAUNCHED.remove(pid)
 
 
 def read_line(ready: int, seconds: float = PATIENCE) -> bytes:
@@ -158,12 +185,9 @@ def read_line(ready: int, seconds: float = PATIENCE) -> bytes:
     return line
 
 
-def _started(data: str, path: str, line: bytes) -> str:
-    said = _object(line)
+def _not_started(data: str, path: str, said: "dict[str, object] | None") -> str:
     if said is None:
         raise Unavailable("hub_not_started", f"The hub did not start: see {paths.log_file(data)}.")
-    if "socket" in said:
-        return str(said["socket"])
     if said.get("code") == "held":
         return find_or_start(data, path, start=False)
     raise _error(said)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from synapse.log.sqlite import SqliteLog  # noqa: E402
-from tests.load import kit, log  # noqa: E402
+from synapse.log.sqlite import SqliteLog
+from tests.load import kit, log
 
 CLIENTS = 16
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.e2e.hubs import HubProcess, until  # noqa: E402
-from tests.load import kit  # noqa: E402
+from tests.e2e.hubs import HubProcess, until
+from tests.load import kit
 
 TIMES = 5
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.load import kit  # noqa: E402
+from tests.load import kit
 
 
 def main() -> int:
