@@ -7,7 +7,6 @@ from hashlib import blake2b
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _SHIFTS = range(120, -1, -10)
-_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 Random = Callable[[int], bytes]
 
