@@ -24,12 +24,24 @@ def main() -> None:
 
 
 def _run(words: "list[str]") -> int:
+    words = _meant(words)
     status = _quick(words)
     if status is None:
         from synapse.cli.full import run
 
         status = run(words)
     return status
+
+
+def _meant(words: "list[str]") -> "list[str]":
+    """`synapse claude` is short for `synapse run claude`, for every profile that is no command's name."""
+    from synapse.cli import GROUPS
+
+    if not words or words[0] in GROUPS or words[0].startswith("-") or words[0] == "help":
+        return words
+    from synapse.runner.profile import exists
+
+    return ["run", *words] if exists(words[0]) else words
 
 
 def _quick(words: "list[str]") -> "int | None":

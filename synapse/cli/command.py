@@ -7,9 +7,12 @@ from synapse.errors import BadRequest
 
 
 class Option:
-    """`--name` with a value, or a flag; `names` are its spellings, the first long one gives the parameter's name."""
+    """`--name` with a value, or a flag; `names` are its spellings, the first long one gives the parameter's name.
 
-    __slots__ = ("choices", "default", "flag", "help", "hidden", "kind", "metavar", "names", "parameter")
+    `many`: it may be given several times, and is a tuple.
+    """
+
+    __slots__ = ("choices", "default", "flag", "help", "hidden", "kind", "many", "metavar", "names", "parameter")
 
     def __init__(
         self,
@@ -22,12 +25,14 @@ class Option:
         metavar: str = "",
         choices: "tuple[str, ...]" = (),
         hidden: bool = False,
+        many: bool = False,
     ) -> None:
         self.names = names
         self.help = help
         self.flag = flag
         self.kind = kind
-        self.default = False if flag else default
+        self.many = many
+        self.default = False if flag else () if many else default
         long = next((name for name in names if name.startswith("--")), names[0])
         self.parameter = parameter or long.lstrip("-").replace("-", "_")
         self.metavar = metavar
@@ -149,7 +154,9 @@ def _option(
     if option.choices and value not in option.choices:
         raise Unusual(word)
     try:
-        values[option.parameter] = option.kind(value)
+        typed = option.kind(value)
+        before = values[option.parameter]
+        values[option.parameter] = (*before, typed) if isinstance(before, tuple) else typed
     except ValueError:
         raise Unusual(word) from None
     return index

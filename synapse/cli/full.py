@@ -118,10 +118,10 @@ def _param(param: Option | Argument) -> click.Parameter:
             [*param.names, param.parameter], is_flag=True, default=False, help=param.help, hidden=param.hidden
         )
     value: Any = click.Choice(param.choices) if param.choices else param.kind
-    shown = param.default is not None and param.default != ""
+    shown = param.default not in (None, "", ())
     return click.Option(
         [*param.names, param.parameter], type=value, default=param.default, show_default=shown, help=param.help,
-        metavar=param.metavar or None, hidden=param.hidden,
+        metavar=param.metavar or None, hidden=param.hidden, multiple=param.many,
     )  # fmt: skip
 
 

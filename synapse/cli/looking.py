@@ -159,14 +159,28 @@ def _past(task: "dict[str, object]") -> str:
     return f"{clock(_number(task, 'at'))} {task['state']} {task['task_id']} {task['requester']}: {text[:60]}"
 
 
-def state(*, all: bool, as_json: bool, sender: "str | None", workspace: "str | None", no_start: bool) -> int:
-    """Everything that is alive: agents, tasks, and how many messages wait."""
-    with Client(sender or "", workspace or "", start=not no_start) as client:
-        reply = client.call("state.now", workspace="*" if all else "")
+def state(
+    *,
+    at: "str | None",
+    all: bool,
+    as_json: bool,
+    sender: "str | None",
+    workspace: "str | None",
+    no_start: bool,
+) -> int:
+    """Everything that is alive: agents, tasks, and how many messages wait; now, or as it was."""
+    if at:
+        from synapse.cli.offline import state_at
+
+        all, reply = True, state_at(at)
+    else:
+        with Client(sender or "", workspace or "", start=not no_start) as client:
+            reply = client.call("state.now", workspace="*" if all else "")
     if as_json:
         write(dumps(reply).decode())
         return 0
-    write(f"At {reply['position']}: {reply['messages']} messages not done with.\n")
+    when = f", {clock(_number(reply, 'at'))}" if at else ""
+    write(f"At {reply['position']}{when}: {reply['messages']} messages not done with.\n")
     agents, tasks = _rows(reply, "agents"), _rows(reply, "tasks")
     if agents:
         rows = [
@@ -204,7 +218,8 @@ COMMANDS = (
     ),
     Command(
         "state", state, "Everything that is alive: agents, tasks, messages.",
+        Option("--at", metavar="WHEN", help="As it was after this position of the log, or at this time (2h, 2026-01-31)."),
         Option("--all", flag=True, help="In all workspaces."), AS_JSON, FROM, WORKSPACE, NO_START,
-        example="synapse state --json", quick=True,
+        example="synapse state --at 2h", quick=True,
     ),
 )  # fmt: skip

@@ -5,13 +5,15 @@ from synapse.cli.errors import TIME_OVER, say
 from synapse.cli.table import harmless, write, write_text
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
-from synapse.errors import BadRequest, NotFound, SynapseError
+from synapse.errors import BadRequest, SynapseError
 
 TEXT = (
     Argument("text", help="What to say; `-` reads standard input.", required=False),
     Option("--message-file", help="Take the text from this file.", metavar="PATH"),
     Option("--stdin", flag=True, help="Take the text from standard input."),
 )
+ATTACH = Option("--attach", many=True, help="A file that goes with it; may be given several times.", metavar="PATH")
+LARGEST_FILE, PIECE = 64 << 20, 512 << 10  # bytes
 PRIORITY = Option("--priority", "-p", kind=int, default=3, help="1 (low) to 5 (interrupts first).")
 
 
@@ -27,6 +29,7 @@ def send(
     silent: bool,
     timeout: "float | None",
     force: bool,
+    attach: "tuple[str, ...]",
     as_json: bool,
     sender: "str | None",
     workspace: "str | None",
@@ -40,8 +43,12 @@ def send(
     check_timeout(timeout)
     mode = "wait" if wait else "silent" if silent else "notify"
     to, content = utf8(target, "The target"), text_of(text, message_file, stdin)
+    files = [(path, _content(path)) for path in attach]
     with Client(sender or "", workspace or "", start=not no_start) as client:
-        sent = client.change("messages.send", to=to, text=content, priority=priority, mode=mode, force=force)
+        sent = client.change(
+            "messages.send", to=to, text=content, priority=priority, mode=mode, force=force,
+            attachments=[_upload(client, path, file) for path, file in files],
+        )  # fmt: skip
         tasks = sent.get("tasks") or [sent.get("task_id")]
         if not wait or not sent.get("task_id"):
             if wait:
@@ -49,6 +56,27 @@ def send(
             return _told(sent, as_json)
         assert isinstance(tasks, list)
         return max([await_answer(client, str(task), timeout, as_json, named=len(tasks) > 1) for task in tasks])
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as opened:
+            content = opened.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise BadRequest("bad_file", f"{path} cannot be read: {error.strerror}.") from None
+    if len(content) > LARGEST_FILE:
+        raise BadRequest("too_large", f"{path} is larger than {LARGEST_FILE >> 20} MiB: say where it lies instead.")
+    return content
+
+
+def _upload(client: Client, path: str, content: bytes) -> "dict[str, object]":
+    """Store a file in pieces, before the message that names them."""
+    from binascii import b2a_base64
+    from os.path import basename
+
+    pieces = [content[start : start + PIECE] for start in range(0, len(content), PIECE)]
+    blobs = [client.change("blobs.put", content=b2a_base64(each, newline=False).decode())["blob"] for each in pieces]
+    return {"name": utf8(basename(path), "The file's name"), "size": len(content), "blobs": blobs}
 
 
 def _told(sent: "dict[str, object]", as_json: bool) -> int:
@@ -110,16 +138,8 @@ def print_answer(task: "dict[str, object]", as_json: bool, *, named: bool = Fals
 
 
 def present(client: Client) -> None:
-    """Be known to the hub before waiting for mail: nobody can write to a name that has never done anything.
-
-    Whoever changes something joins first, also when the change is then refused, as this one is.
-    """
-    client.call("messages.next", timeout=0)
-    if not client.welcome.get("key"):
-        try:
-            client.change("messages.read", id="-")
-        except NotFound:
-            pass
+    """Be known to the hub before waiting for mail: nobody can write to a name that has never done anything."""
+    client.change("agents.here")
 
 
 def reply(
@@ -169,7 +189,7 @@ COMMANDS = (
     Command(
         "send", send, "Send work to an agent, a list, a glob or all.",
         Argument("target", help="Name, id, profile, workspace/name, a comma list, a glob, or `all`."),
-        *TEXT, PRIORITY, *MODES, *COMMON,
+        *TEXT, ATTACH, PRIORITY, *MODES, *COMMON,
         example='synapse send codex "review auth.py" --wait', quick=True,
     ),
     Command(
@@ -182,12 +202,12 @@ COMMANDS = (
     ),
     Command(
         "interrupt", interrupt, "Stop what an agent does, then deliver a text.",
-        Argument("target", help="Name, id or profile."), *TEXT, *MODES, *COMMON,
+        Argument("target", help="Name, id or profile."), *TEXT, ATTACH, *MODES, *COMMON,
         example='synapse interrupt claude "stop: the schema has changed"', quick=True,
     ),
     Command(
         "broadcast", broadcast, "Send a note to everybody in the workspace.",
-        *TEXT, Option("--to", default="all", help="A glob of names."), PRIORITY, *COMMON,
+        *TEXT, ATTACH, Option("--to", default="all", help="A glob of names."), PRIORITY, *COMMON,
         example='synapse broadcast "the main branch is frozen"', quick=True,
     ),
 )  # fmt: skip

@@ -21,6 +21,9 @@ from synapse.client.lines import dumps
 from synapse.errors import BadRequest, NotFound, Refused
 
 if TYPE_CHECKING:
+    from synapse.event import Event as HubEvent
+    from synapse.event import Kinds
+    from synapse.log.base import Record
     from synapse.log.sqlite import SqliteLog
 
 _NAMING = ("agents.joined", "agents.renamed")
@@ -161,6 +164,60 @@ def moment(text: str) -> float:
         except (ValueError, OverflowError):
             continue
     raise BadRequest("bad_time", f"{text[:40]!r} is no time: use 10m, 2h, 3d, 2026-01-31 or '2026-01-31 14:00'.")
+
+
+def state_at(when: str, db: "str | None" = None) -> "dict[str, object]":
+    """The state as it was after a position, or at a time in words: folded again from the log's file."""
+    from synapse.event import Kinds
+    from synapse.hub.agents import Agents
+    from synapse.hub.facts import CORE
+    from synapse.hub.mailbox import Mailbox
+    from synapse.hub.tasks import Tasks
+    from synapse.projection import fold
+
+    agents, tasks, mailbox = Agents(), Tasks(), Mailbox()
+    position = int(when) if when.isascii() and when.isdigit() else None
+    last = moment(when) if position is None else float("inf")
+    reached, at = 0, 0.0
+    with opened(db) as log:
+        head = log.head()
+        if position is not None and position > head:
+            raise BadRequest("bad_position", f"--at {position}: the log ends at {head}.")
+        for record in log.read(0, until=position):
+            if record.at > last:
+                break
+            reached, at = record.position, record.at
+            fold((agents, tasks, mailbox), _decoded(record, Kinds(*CORE)))
+    return {
+        "position": reached,
+        "at": at,
+        "agents": [
+            {
+                "agent_id": a.id, "agent_type": a.type, "name": a.name, "role": a.role, "skill_set": a.skill_set,
+                "port": a.port, "pid": a.pid, "working_dir": a.cwd, "workspace": a.workspace, "key": a.key,
+                "queued": mailbox.queued(a.box),
+            }
+            for a in agents
+        ],
+        "tasks": [
+            {"task_id": t.id, "agent": agents.label(t.box), "requester": agents.label(t.requester), "state": t.state,
+             "since": t.since, "question": t.question}
+            for t in tasks.live.values()
+        ],
+        "messages": len(mailbox),
+    }  # fmt: skip
+
+
+def _decoded(record: "Record", kinds: "Kinds") -> "Iterator[HubEvent]":
+    """The events of a record that can be read: others were redacted, or are of a plugin that is not here."""
+    from synapse.event import Event
+
+    for index, e in record.numbered():
+        try:
+            body = kinds.decode(e.kind, e.body)
+        except msgspec.ValidationError:
+            continue
+        yield Event(record.position, index, record.at, e.kind, e.by, e.workspace, e.story, body)
 
 
 def keys_of(name: str) -> "list[str]":

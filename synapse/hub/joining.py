@@ -238,6 +238,16 @@ def bury(call: Call, box: str, owner: str) -> bool:
     return len(mail) > AT_ONCE
 
 
+class HereRequest(Change, kw_only=True):
+    """Nothing: who it is about is the caller."""
+
+
+@change("agents.here")
+def here(call: Call, request: HereRequest) -> Nothing:
+    """Be known: whoever asks for a change joins first, and can be written to from then on."""
+    return Nothing()
+
+
 class GoneRequest(Wait, kw_only=True):
     key: str
 
@@ -278,4 +288,4 @@ def rename(call: Call, request: RenameRequest) -> AgentReply:
     return _described(changed, call)
 
 
-VERBS: tuple[Verb, ...] = (admitted, join, started, attach, report, leave, wait_gone, rename)
+VERBS: tuple[Verb, ...] = (admitted, join, started, attach, report, here, leave, wait_gone, rename)

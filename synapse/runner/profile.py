@@ -89,13 +89,20 @@ def config_folder() -> Path:
 
 def find(name: str) -> Profile | None:
     """The profile of that name: the user's own first; None when there is none. BadRequest when a file is wrong."""
+    path = _file(name)
+    return load(path) if path else None
+
+
+def exists(name: str) -> bool:
+    """Is there a profile of that name?"""
+    return _file(name) is not None
+
+
+def _file(name: str) -> Path | None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
         return None
-    for folder in (config_folder() / "profiles", BUILT_IN):
-        path = folder / f"{name}.toml"
-        if path.is_file():
-            return load(path)
-    return None
+    files = (folder / f"{name}.toml" for folder in (config_folder() / "profiles", BUILT_IN))
+    return next((path for path in files if path.is_file()), None)
 
 
 def load(path: Path) -> Profile:
@@ -110,7 +117,7 @@ def load(path: Path) -> Profile:
                 found[_known("", key)] = value
         return Profile(path.stem, **{name: _typed(name, value) for name, value in found.items()})
     except (OSError, ValueError) as error:
-        raise BadRequest("bad_profile", f"{path}: {error}") from None
+        raise BadRequest("bad_profile", f"{path}: {error}.") from None
 
 
 def _known(table: str, key: str) -> str:

@@ -212,6 +212,24 @@ def test_state_and_history_show_tasks_with_names(shell: Shell) -> None:
     assert len(shell.json("history", "list", "--limit", "1")["tasks"]) == 1
 
 
+def test_the_state_is_shown_as_it_was(shell: Shell) -> None:
+    before = shell.json("status")["hub"]["head"]
+    task = send(shell, "bob", "later gone", "--from", "alice")
+    between = shell.json("status")["hub"]["head"]
+    shell.ok("reply", "gone", "--to", task, "--from", "bob")
+    alive = {at: {one["task_id"] for one in shell.json("state", "--at", str(at))["tasks"]} for at in (before, between)}
+    assert alive[between] - alive[before] == {task}
+    now = shell.json("state", "--all")
+    then = shell.json("state", "--at", str(now["position"]))
+    assert {one["task_id"] for one in then["tasks"]} == {one["task_id"] for one in now["tasks"]}
+    assert {one["key"]: one["queued"] for one in then["agents"]} == {one["key"]: one["queued"] for one in now["agents"]}
+    assert then["messages"] >= now["messages"]
+    assert shell.json("state", "--at", "1h")["agents"] == []
+    assert "alice" in shell.ok("state", "--at", str(between))
+    assert shell.refused("state", "--at", "999999", status=2) == "bad_position"
+    assert shell.refused("state", "--at", "tomorrow", status=2) == "bad_time"
+
+
 def test_a_conversation_within_a_conversation_ends(shell: Shell) -> None:
     task = send(shell, "bob", "depth 1", "--from", "alice")
     tasks, asked, others = [task], "bob", "alice"
