@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,9 @@ class House(HubProcess):
 
     # -- agents
 
-    def agent(self, name: str, *words: str, ready: bool = True) -> dict[str, Any]:
+    def agent(self, name: str, *words: str, ready: bool = True, options: Sequence[str] = ()) -> dict[str, Any]:
         """A started agent; by default once it is ready."""
-        done = self.synapse("start", "--json", "--name", name, *(words or ("demo",)))
+        done = self.synapse("start", "--json", "--name", name, *options, *(words or ("demo",)))
         assert done.returncode == 0, done.stderr
         told: dict[str, Any] = json.loads(done.stdout)
         self.processes |= {told["pid"], told["child_pid"]}
@@ -85,6 +86,11 @@ class House(HubProcess):
         """What the hub knows of an agent."""
         found: dict[str, Any] = self.ask("status", name)
         return found
+
+    def events(self, last: int = 100) -> list[dict[str, Any]]:
+        """What is newest in the log."""
+        lines = self.synapse("events", "tail", "-n", str(last), "--json").stdout.splitlines()
+        return [json.loads(line) for line in lines]
 
     def becomes(self, name: str, *statuses: str, seconds: float = SOON) -> dict[str, Any]:
         """Wait until it has one of these statuses; READY is DONE as well."""
@@ -138,10 +144,17 @@ class House(HubProcess):
 
     # -- people
 
-    def glass(self, *words: str, columns: int = 80, rows: int = 24, env: dict[str, str] | None = None) -> Glass:
+    def glass(
+        self,
+        *words: str,
+        columns: int = 80,
+        rows: int = 24,
+        env: dict[str, str] | None = None,
+        program: Sequence[str] = SYNAPSE,
+    ) -> Glass:
         """A terminal with a command in it."""
         settings = [f"{name}={value}" for name, value in (self.env | (env or {})).items()]
-        glass = Glass(["env", "-i", "-C", str(self.data), *settings, *SYNAPSE, *words], columns, rows)
+        glass = Glass(["env", "-i", "-C", str(self.data), *settings, *program, *words], columns, rows)
         self._glasses.append(glass)
         return glass
 

@@ -107,13 +107,15 @@ def test_an_agent_waits_for_the_answer_of_another(house: House) -> None:
 
 def test_inside_an_agent_the_sender_is_the_agent_and_nobody_else(house: House) -> None:
     told = house.agent("inner")
-    printed = house.answer_of_command("inner", "env | grep ^SYNAPSE_AGENT | sort")
-    assert printed == f"SYNAPSE_AGENT_ID={told['id']}\nSYNAPSE_AGENT_NAME=inner"
     house.agent("other")
-    refused = house.answer_of_command("inner", f"{house.program} send other --from mallory PING 2>&1")
-    assert "inside an agent --from names nobody else" in refused
-    assert refused.endswith("exit status 1")
-    house.answer_of_command("inner", f"env -u SYNAPSE_AGENT_ID {house.program} send other PING --silent")
+    send = f"{house.program} send other"
+    printed = house.answer_of_command(
+        "inner",
+        f"env | grep ^SYNAPSE_AGENT | sort; {send} --from mallory PING 2>&1; echo $?;"
+        f" env -u SYNAPSE_AGENT_ID {send} PING --silent",
+    )
+    assert f"SYNAPSE_AGENT_ID={told['id']}\nSYNAPSE_AGENT_NAME=inner\n" in printed
+    assert "inside an agent --from names nobody else.\n1\n" in printed
     house.attach("other", columns=120, rows=40).shows(f"A2A: [From: inner ({told['id']})] PING")
 
 

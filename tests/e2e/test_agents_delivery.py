@@ -46,13 +46,14 @@ def house(shared: House) -> Iterator[House]:
 def test_texts_that_look_like_something_else_arrive_as_they_are_at_any_width(house: House, columns: int) -> None:
     glass = house.glass("run", "--name", f"w{columns}", "demo", "--answer", "reply", columns=columns, rows=30)
     glass.shows("demo - ? for help")
-    for text in LOOK_ALIKES:
+    texts = LOOK_ALIKES if columns in (40, 80) else LOOK_ALIKES[4:12:3]
+    for text in texts:
         answer = house.send(f"w{columns}", f"ECHO {text}")
         wanted = text.replace("\x1b[201~", "").replace("\r", "\n")
         wanted = "".join(character for character in wanted if character in "\n\t" or ord(character) >= 32).strip()
         assert answer == wanted
     told = house.ask("history", "--agent", f"w{columns}")["tasks"]
-    assert len(told) == len(LOOK_ALIKES)
+    assert len(told) == len(texts)
     assert {task["source"] for task in told} == {"reply"}
 
 
