@@ -90,7 +90,13 @@ class Hub:
         self.admit = admit  # joins a participant who is not there yet, before its first change
         self.loop = asyncio.get_running_loop()
         self.readers = ThreadPoolExecutor(2, thread_name_prefix="reader")
-        self.writer = Writer(log, self.loop.call_soon_threadsafe, committed=self._committed, failed=self._failed)
+        self.writer = Writer(
+            log,
+            self.loop.call_soon_threadsafe,
+            committed=self._committed,
+            failed=self._failed,
+            soon=self.loop.call_soon,
+        )
         self.writer.on_room = self._unpark
         self.on_commit: list[Callable[[set[str]], None]] = []  # reactions: what is owed after a commit, by topic
         self.on_publish: list[Callable[[int, list[Event]], None]] = []  # who is told of what is stored

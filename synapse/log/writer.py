@@ -46,7 +46,8 @@ class Writer:
     `call` is `loop.call_soon_threadsafe`. Every method belongs to the loop's thread; both callbacks run there, once per
     group. After a failed append nothing is stored until `resume`: what was queued is dropped, also what the loop
     submits before it has heard of the failure. The order then is: `run` recover, fold again, `run` probe until it
-    succeeds, `resume`.
+    succeeds, `resume`. With `soon` (`loop.call_soon`) what one turn of the loop submits is handed over together at its
+    end: the thread is woken once, and does not contend with the loop for the interpreter while that still decides.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Writer:
         failed: Callable[[AppendFailed], None],
         max_records: int = 1000,
         max_bytes: int = 8 << 20,
+        soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
         self.on_room: Callable[[], None] = _nothing
         self._log = log
@@ -68,6 +70,8 @@ class Writer:
         self._max_bytes = max_bytes
         # SimpleQueue hands over in C: 0.1 us when the thread is awake, one wakeup when it sleeps.
         self._queue: SimpleQueue[_Order | _Job | _Resume | _Close] = SimpleQueue()
+        self._soon = soon
+        self._turn: list[_Order] = []  # submitted in this turn of the loop
         self._records = 0  # queued or being written, as the loop knows it
         self._bytes = 0
         self._wanted = False  # room was asked for and refused
@@ -99,6 +103,7 @@ class Writer:
         """Have something else done on the writer's thread, in order with the records; also after a failure."""
         assert not self._closed, "the writer is closed"
         future: Future[T] = Future()
+        self._hand_over()
         self._queue.put(_Job(job, future))
         return future
 
@@ -106,6 +111,7 @@ class Writer:
         """Store again: the log was recovered and the state folded from it."""
         assert self._halted, "nothing has failed"
         self._halted = False
+        self._hand_over()  # of what was submitted before the failure was known
         self._records = self._bytes = 0  # whatever was queued was dropped
         self._queue.put(_Resume())
         self._announce_room()
@@ -114,6 +120,7 @@ class Writer:
         """Write what is queued and end the thread; blocks. The callbacks still come through `call`."""
         if not self._closed:
             self._closed = True
+            self._hand_over()
             self._queue.put(_Close())
             self._thread.join()
 
@@ -121,7 +128,17 @@ class Writer:
         assert not self._closed, "the writer is closed"
         assert not self._halted, "an append has failed: nothing may be submitted before resume()"
         self._bytes += size
-        self._queue.put(order)
+        if self._soon is None:
+            self._queue.put(order)
+            return
+        if not self._turn:
+            self._soon(self._hand_over)
+        self._turn.append(order)
+
+    def _hand_over(self) -> None:
+        turn, self._turn = self._turn, []
+        for order in turn:
+            self._queue.put(order)
 
     def _on_committed(self, group: _Group) -> None:
         self._records -= group.records

@@ -44,7 +44,7 @@ class Client:
         self.socket.sendall(
             b'{"jsonrpc":"2.0","id":%d,"method":"messages.send","params":{"to":"sink","text":"a note of some length, as'
             b' people write them to each other","mode":"silent","idempotency_key":"%s-%d"}}\n'
-            % (self.count, self.name.encode(), self.count)
+            % (self.count, b"%s-%d" % (self.name.encode(), os.getpid()), self.count)
         )
 
 
@@ -110,7 +110,6 @@ def told(latencies: list[float], seconds: float) -> dict[str, float]:
 
 def main() -> None:
     path, clients, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    os.nice(0)
     print(json.dumps(tasks(path, clients) if "tasks" in sys.argv else notes(path, clients, seconds)))
 
 

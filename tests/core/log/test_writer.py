@@ -313,3 +313,31 @@ def test_a_record_that_cannot_be_stored_is_told_and_does_no_harm(loop: Loop, wri
 def test_resume_without_a_failure_is_a_bug(loop: Loop, writer_of: Make) -> None:
     with pytest.raises(AssertionError):
         writer_of(MemoryLog()).resume()
+
+
+def test_what_one_turn_of_the_loop_submits_is_one_group(loop: Loop) -> None:
+    log = SlowLog()
+    with closing(
+        Writer(log, loop.call, committed=loop.heard.append, failed=lambda error: None, soon=loop.call)
+    ) as writer:
+        for position in (1, 2, 3):
+            writer.submit(record(position))
+        assert not log.begun.acquire(timeout=0.05)  # the turn is not over
+        loop.turn()
+        log.go.release()
+        loop.until(3)
+    assert log.groups == [3]
+
+
+@pytest.mark.parametrize("last", ["job", "close"])
+def test_what_a_turn_has_submitted_comes_before_a_job_and_before_the_end(loop: Loop, last: str) -> None:
+    log = MemoryLog()
+    with closing(
+        Writer(log, loop.call, committed=loop.heard.append, failed=lambda error: None, soon=loop.call)
+    ) as writer:
+        writer.submit(record(1))
+        if last == "job":
+            assert writer.run(lambda log: log.head()).result(10) == 1
+    assert log.head() == 1
+    loop.drain()
+    assert loop.heard == [1]
