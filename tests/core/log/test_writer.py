@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def loop() -> Loop:
 def writer_of(loop: Loop) -> Iterator[Callable[..., Writer]]:
     made: list[Writer] = []
 
-    def make(log: Log, **limits: int) -> Writer:
+    def make(log: Log, **limits: Any) -> Writer:
         made.append(
             Writer(
                 log,
