@@ -74,10 +74,15 @@ class Server:
         began = clock.monotonic()
         lock = FolderLock(options.data)
         stack.callback(lock.release)
+        file = Path(options.db or os.path.join(options.data, "synapse.db")).absolute()
+        locks = [lock]
+        if options.db and file.parent.is_dir():
+            locks.append(FolderLock(options.data, path=f"{file}.lock"))  # the hub of another folder may have it
+            stack.callback(locks[-1].release)
         listening = _listen(options.host, options.port)
         stack.callback(listening.close)
         port = listening.getsockname()[1]
-        log = await asyncio.to_thread(SqliteLog.open, Path(options.db or os.path.join(options.data, "synapse.db")))
+        log = await asyncio.to_thread(SqliteLog.open, file)
         stack.callback(log.close)
         loop = asyncio.get_running_loop()
         core = self.core = Core(
@@ -96,7 +101,8 @@ class Server:
         await web.SockSite(runner, listening, backlog=BACKLOG).start()
         await self.door.open()
         stack.callback(lambda: self.door.stop(restart=self.restarts))
-        lock.tell(pid=os.getpid(), port=port, socket=self.door.path, version=__version__)
+        for held in locks:
+            held.tell(pid=os.getpid(), port=port, socket=self.door.path, version=__version__)
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again
         took = clock.monotonic() - began

@@ -21,11 +21,12 @@ class Held(Refused):
 
 
 class FolderLock:
-    """Holds `hub.lock` in a data folder; its content says who holds it."""
+    """Holds `hub.lock` in a data folder (or another file); its content says who holds it."""
 
-    def __init__(self, data: str, pause: Callable[[float], None] = time.sleep) -> None:
-        paths.make_private(data)
-        self._path = paths.lock_file(data)
+    def __init__(self, data: str, pause: Callable[[float], None] = time.sleep, *, path: str = "") -> None:
+        if not path:
+            paths.make_private(data)
+        self._path = path or paths.lock_file(data)
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -55,7 +56,8 @@ class FolderLock:
         except DecodeError:
             holder = {}  # it is only just starting, or stopping
         where = f" on port {holder['port']} (process {holder.get('pid')})" if "port" in holder else ""
-        return Held("held", f"A hub{where} has this data folder already: `synapse serve --stop` ends it.", **holder)
+        folder = os.path.dirname(self._path)
+        return Held("held", f"A hub{where} has {folder} already: `synapse serve --stop` ends it.", **holder)
 
     def tell(self, **holder: str | int) -> None:
         """Write who holds the lock."""

@@ -55,11 +55,11 @@ def start(
         _allow_connections(options.max_clients)
         asyncio.run(serve(options, lambda server: _ready(server, ready_fd), hang_up=not background))
     except SynapseError as error:
-        _cannot(error, ready_fd)
+        _cannot(error, ready_fd, background)
         return 1
     except OSError as error:
         logger.exception("the hub cannot run")
-        _cannot(Unavailable("hub_not_started", f"The hub cannot run: {error}."), ready_fd)
+        _cannot(Unavailable("hub_not_started", f"The hub cannot run: {error}."), ready_fd, background)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -103,8 +103,11 @@ def _ready(server: Server, ready_fd: int | None) -> None:
     _tell(ready_fd, {"socket": server.door.path, "port": place.port, "pid": place.pid})
 
 
-def _cannot(error: SynapseError, ready_fd: int | None) -> None:
-    logger.error(error.sentence)
+def _cannot(error: SynapseError, ready_fd: int | None, background: bool) -> None:
+    if background:
+        logger.error(error.sentence)
+    else:
+        os.write(2, f"synapse: {error.sentence}\n".encode("utf-8", "replace"))
     _tell(ready_fd, {"code": error.code, "message": error.sentence, "status": error.status})
 
 

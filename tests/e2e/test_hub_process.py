@@ -121,8 +121,16 @@ def test_a_second_hub_says_on_which_port_the_first_one_is(hub_process: HubProces
     hub_process.serve()
     second = hub_process.synapse("serve", "--port", str(free_port()))
     assert second.returncode == 1
-    assert f"A hub on port {hub_process.port} (process {hub_process.pid}) has this data folder" in second.stderr
-    assert "Traceback" not in second.stderr
+    who = f"A hub on port {hub_process.port} (process {hub_process.pid})"
+    assert second.stderr == f"synapse: {who} has {hub_process.data} already: `synapse serve --stop` ends it.\n"
+
+
+def test_two_hubs_do_not_write_one_file(hub_process: HubProcess, other: HubProcess) -> None:
+    file = str(hub_process.data / "shared.db")
+    hub_process.serve("--db", file)
+    second = other.synapse("serve", "--db", file)
+    assert second.returncode == 1
+    assert f"A hub on port {hub_process.port} (process {hub_process.pid})" in second.stderr
 
 
 def test_a_command_for_another_port_follows_to_the_hub_that_has_the_folder(hub_process: HubProcess) -> None:

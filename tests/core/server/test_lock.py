@@ -27,7 +27,7 @@ def test_a_second_one_is_told_who_has_the_folder(folder: Path) -> None:
 def test_a_holder_that_has_not_said_anything_yet_holds_it_all_the_same(folder: Path) -> None:
     lock = FolderLock(str(folder))
     assert holder(str(folder)) == {}
-    with pytest.raises(Held, match="A hub has this data folder already"):
+    with pytest.raises(Held, match=r"A hub has .* already"):
         FolderLock(str(folder), pause=lambda seconds: None)
     lock.release()
 
