@@ -1,0 +1,195 @@
+"""What an agent does, judged on screens that are shown to the status machine, with a clock that is moved by hand."""
+
+import pytest
+
+from synapse.runner.profile import BUILT_IN, Profile, load
+from synapse.runner.status import Question
+from tests.core.runner.stage import Stage
+
+DEMO = load(BUILT_IN / "demo.toml")
+PLAIN = Profile("plain")
+RULE = "─" * 80
+IDLE = (RULE, "> ", "demo - ? for help")
+BUSY = (RULE, "> ", "Working (1s - esc to interrupt)")
+DIALOG = (
+    RULE,
+    "Do you want to run this command?",
+    "    rm x",
+    "> 1. Yes",
+    "  2. No",
+    RULE,
+    "enter to choose - esc to decline",
+)
+PASTED = "\n".join(DIALOG[1:])
+
+
+@pytest.fixture
+def demo() -> Stage:
+    stage = Stage(DEMO)
+    stage.redraws(*IDLE)
+    assert stage.status == "READY"
+    return stage
+
+
+def test_the_screen_tells_ready_processing_waiting_and_done(demo: Stage) -> None:
+    demo.machine.submitted()
+    demo.redraws(*BUSY)
+    demo.redraws(*DIALOG)
+    assert demo.machine.question == Question("Do you want to run this command?\n    rm x", ("1 Yes", "2 No"))
+    demo.redraws(*BUSY)
+    assert demo.machine.question is None
+    demo.redraws(*IDLE)
+    demo.clock.go(10)
+    demo.machine.stopped()
+    assert demo.changes == [
+        ("READY", "screen"),
+        ("PROCESSING", "submit"),
+        ("PROCESSING", "screen"),
+        ("WAITING", "screen"),
+        ("PROCESSING", "screen"),
+        ("DONE", "screen"),
+        ("READY", "screen"),
+        ("STOPPED", "process"),
+    ]
+
+
+def test_a_busy_sign_that_stands_too_shortly_to_settle_is_seen(demo: Stage) -> None:
+    demo.machine.submitted()
+    demo.redraws(*BUSY, seconds=0.001)
+    demo.redraws(*IDLE, seconds=0.04)
+    assert demo.status == "DONE"
+
+
+def test_after_enter_a_prompt_counts_only_when_the_program_had_time_to_show_that_it_works(demo: Stage) -> None:
+    demo.machine.submitted()
+    demo.redraws(*IDLE, seconds=0.08)
+    assert demo.status == "PROCESSING"
+    demo.clock.go(0.03)
+    assert demo.status == "DONE"
+
+
+@pytest.mark.parametrize("frame", [IDLE, BUSY], ids=["idle", "busy"])
+def test_a_dialog_in_the_transcript_or_in_the_composer_is_none(demo: Stage, frame: tuple[str, ...]) -> None:
+    demo.redraws(PASTED, *frame)
+    demo.redraws(RULE, f"> {PASTED}", frame[-1])
+    assert "WAITING" not in {status for status, _ in demo.changes}
+
+
+def test_signs_of_work_above_the_last_line_are_none(demo: Stage) -> None:
+    demo.redraws("Working (3s - esc to interrupt)", *IDLE)
+    assert demo.status == "READY"
+
+
+def test_a_question_without_its_choices_is_not_yet_one(demo: Stage) -> None:
+    demo.redraws(*DIALOG[:3])
+    assert demo.status == "READY"
+    demo.redraws(*DIALOG)
+    assert demo.status == "WAITING"
+
+
+def test_a_half_drawn_screen_is_not_judged(demo: Stage) -> None:
+    demo.shows("\x1b[?2026h")
+    demo.redraws(*DIALOG)
+    assert demo.status == "READY"
+    demo.shows("\x1b[?2026l", 0.5)
+    assert demo.status == "WAITING"
+
+
+def test_a_programs_own_signals_beat_its_screen(demo: Stage) -> None:
+    demo.shows("\x1b]7501;state=working:app=demo\x1b\\", 0.5)
+    assert (demo.status, demo.machine.source) == ("PROCESSING", "signal")
+    demo.redraws(*DIALOG)
+    assert demo.status == "PROCESSING"
+    demo.shows("\x1b]7501;state=blocked:app=demo:kind=permission\x1b\\", 0.5)
+    assert demo.machine.question == Question("Do you want to run this command?\n    rm x", ("1 Yes", "2 No"))
+    demo.redraws(*IDLE)
+    assert demo.status == "WAITING"
+    demo.shows("\x1b]7501;state=done:app=demo\x1b\\")
+    assert (demo.status, demo.machine.source) == ("DONE", "signal")
+    demo.shows("\x1b]7501;state=nonsense\x1b\\\x1b]7501;\x1b\\")
+    assert demo.status == "DONE"
+
+
+def test_a_dialog_whose_picture_comes_after_its_signal_gets_its_question(demo: Stage) -> None:
+    demo.shows("\x1b]7501;state=blocked:app=demo\x1b\\")
+    assert (demo.status, demo.machine.question) == ("WAITING", None)
+    demo.redraws(*DIALOG)
+    assert demo.machine.question is not None
+
+
+def test_no_timer_is_left_when_nothing_happens(demo: Stage) -> None:
+    demo.machine.submitted()
+    demo.redraws(*BUSY)
+    demo.redraws(*IDLE)
+    demo.clock.go(11)
+    assert demo.clock.waiting == 0
+
+
+# -- a program of which nothing is known
+
+
+def test_an_unknown_program_is_ready_when_it_is_still_behind_its_prompt() -> None:
+    stage = Stage(PLAIN)
+    stage.shows("$ ", 0.6)
+    assert (stage.status, stage.machine.source) == ("READY", "stillness")
+    stage.machine.submitted()
+    stage.shows("ls\nfile\n$ ", 0.4)
+    assert stage.status == "PROCESSING"
+    stage.clock.go(0.2)
+    assert stage.status == "DONE"
+
+
+def test_it_works_while_another_group_or_another_line_mode_is_at_the_terminal() -> None:
+    stage = Stage(PLAIN)
+    stage.shows("$ ", 0.6)
+    stage.machine.submitted()
+    stage.program.foreground = 99
+    stage.shows("sleep 9\n", 9)
+    assert stage.status == "PROCESSING"
+    stage.program.foreground = 77
+    stage.program.canonical = True
+    stage.shows("half way\n", 9)
+    assert stage.status == "PROCESSING"
+    stage.program.canonical = False
+    stage.shows("$ ", 0.6)
+    assert stage.status == "DONE"
+
+
+def test_a_line_editor_that_comes_late_is_the_prompt_and_not_what_stood_there_before() -> None:
+    stage = Stage(PLAIN)
+    stage.program.canonical = True
+    stage.shows("reading its files\n", 4)
+    stage.program.canonical = False
+    stage.shows("$ ", 0.6)
+    stage.machine.submitted()
+    stage.program.canonical = True
+    stage.shows("make\n", 9)
+    assert stage.status == "PROCESSING"
+
+
+def test_an_unknown_prompt_counts_after_three_seconds() -> None:
+    stage = Stage(PLAIN)
+    stage.shows("$ ", 0.6)
+    stage.machine.submitted()
+    stage.shows("cat <<x\n-> ", 2.5)
+    assert stage.status == "PROCESSING"
+    stage.clock.go(1)
+    assert stage.status == "DONE"
+
+
+def test_a_program_that_writes_nothing_at_all_is_ready_after_three_seconds() -> None:
+    stage = Stage(PLAIN)
+    stage.program.canonical = True
+    stage.clock.go(2.5)
+    assert stage.status == "STARTING"
+    stage.clock.go(1)
+    assert stage.status == "READY"
+
+
+def test_a_line_that_is_not_echoed_waits_for_a_person() -> None:
+    stage = Stage(PLAIN)
+    stage.shows("$ ", 0.6)
+    stage.program.canonical, stage.program.echo = True, False
+    stage.shows("sudo x\nPassword: ", 0.6)
+    assert (stage.status, stage.machine.source) == ("WAITING", "terminal")
+    assert stage.machine.question == Question("Password:")
