@@ -10,12 +10,13 @@ from synapse.hub.agents import Agents
 from synapse.hub.facts import Attachment
 from synapse.hub.loop import Hub
 from synapse.hub.mailbox import QUEUED, URGENT, Mailbox, Message
-from synapse.hub.reading import Stored, stored_message
+from synapse.hub.reading import GONE, Stored, Texts, stored_message
 from synapse.hub.sessions import Session
 from synapse.hub.tasks import Tasks
 from synapse.log.base import Log
 
 logger = logging.getLogger(__name__)
+TRY_AGAIN = 1.0  # seconds
 
 
 class Deliver(Struct, kw_only=True, omit_defaults=True):
@@ -84,26 +85,35 @@ class Deliveries:
         return any(m is not None and m.priority >= URGENT for m in offered)
 
     def _hand_over(self, runner: Session, message: Message) -> None:
-        position, id = message.position, message.id
+        hub, position, id = self._hub, message.position, message.id
 
         def fetch(log: Log) -> Stored | None:
-            return stored_message(log, next(iter(log.at([position])), None), id)
+            return stored_message(Texts(log), next(iter(log.at([position])), None), id)
 
         def fetched(future: "asyncio.Future[Stored | None]") -> None:
-            if future.cancelled():
+            if future.cancelled() or runner.closed:
                 return
             if future.exception() is not None:
-                logger.error("message %s cannot be read", id, exc_info=future.exception())
+                logger.error("message %s cannot be read: once more in a second", id, exc_info=future.exception())
                 runner.offered.discard(id)
+                hub.loop.call_later(TRY_AGAIN, self.look, [runner.runner_of])
                 return
             stored = future.result()
-            if stored is not None and not runner.closed:
-                runner.push(json.encode(_Frame("deliver", _frame(stored))))
+            what = _frame(stored) if stored is not None else _without_text(message)
+            runner.push(json.encode(_Frame("deliver", what)))
 
         def start(position: int, what: object) -> None:
-            self._hub.loop.run_in_executor(self._hub.readers, fetch, self._hub.log).add_done_callback(fetched)
+            hub.loop.run_in_executor(hub.readers, fetch, hub.log).add_done_callback(fetched)
 
-        self._hub.outbox.tell(self._hub.head, start, None)
+        hub.outbox.tell(hub.head, start, None)
+
+
+def _without_text(message: Message) -> Deliver:
+    """A message whose text was blanked while it lay in the queue: what stands behind it must not wait for ever."""
+    return Deliver(
+        id=message.id, role=message.role, text=GONE, task=message.task, reply_expected=bool(message.task),
+        urgent=message.priority >= URGENT, priority=message.priority,
+    )  # fmt: skip
 
 
 def _frame(stored: Stored) -> Deliver:

@@ -13,7 +13,7 @@ from synapse.hub.facts import (
 )
 from synapse.hub.loop import Call
 from synapse.hub.mailbox import QUEUED, READ, Mailbox, Message
-from synapse.hub.reading import Stored, box_names, stored_message
+from synapse.hub.reading import Stored, Texts, box_names, stored_message
 from synapse.hub.tasks import Tasks
 from synapse.log.base import Log, Record
 from synapse.verb import Change, Reply, Request, Verb, Wait, change, query, wait
@@ -89,9 +89,9 @@ def inbox(call: Call, request: InboxRequest) -> Callable[[Log], InboxReply]:
 
     def fetch(log: Log) -> InboxReply:
         records = {record.position: record for record in log.at({row[3] for row in chosen})}
-        entries = []
+        entries, texts = [], Texts(log)
         for id, to, sender, position, state, reason in chosen:
-            stored = stored_message(log, records.get(position), id)
+            stored = stored_message(texts, records.get(position), id)
             if stored is not None:
                 entries.append(_entry(stored, names[to], names[sender], state, reason))
         return InboxReply(messages=entries)
@@ -179,7 +179,7 @@ def show(call: Call, request: ShowRequest) -> Callable[[Log], InboxEntry]:
     def fetch(log: Log) -> InboxEntry:
         records = log.story(request.id)
         for record in records:
-            stored = stored_message(log, record, request.id)
+            stored = stored_message(Texts(log), record, request.id)
             if stored is not None:
                 parties = (*stored.sent.to, stored.sent.sender, record.sender)
                 if not (lies_here or session.admin or me in parties or session.key in parties):

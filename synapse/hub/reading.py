@@ -9,6 +9,9 @@ from synapse.hub.agents import Agents
 from synapse.hub.facts import Sent
 from synapse.log.base import Log, Record
 
+MOST = 4 << 20  # bytes of long texts in one answer
+GONE = "(its text is gone)"
+
 _sent = msgspec.json.Decoder(Sent)
 
 
@@ -21,22 +24,34 @@ class Stored(NamedTuple):
     text: str
 
 
-def stored_message(log: Log, record: Record | None, id: str) -> Stored | None:
+class Texts:
+    """Texts from the log; of the long ones no more than fit into one answer."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._left = MOST
+
+    def full(self, text: str, blob: str) -> str:
+        """The text itself, or the blob that holds it."""
+        if not blob:
+            return text
+        if self._left <= 0:
+            return "(it is long, and this answer is full: ask for it alone)"
+        content = self._log.blob(blob)
+        if content is None:
+            return GONE
+        self._left -= len(content)
+        return content.decode("utf-8", "replace")
+
+
+def stored_message(texts: Texts, record: Record | None, id: str) -> Stored | None:
     """The message of that id in a record; None when it was redacted or forgotten."""
     for event in record.events if record is not None else ():
         if event.kind == Sent.kind and event.story == id and event.body != b"{}":
             assert record is not None
             sent = _sent.decode(event.body)
-            return Stored(record.position, record.at, sent, full_text(log, sent.text, sent.blob))
+            return Stored(record.position, record.at, sent, texts.full(sent.text, sent.blob))
     return None
-
-
-def full_text(log: Log, text: str, blob: str) -> str:
-    """The text itself, or the blob that holds it."""
-    if not blob:
-        return text
-    content = log.blob(blob)
-    return "(its text is gone)" if content is None else content.decode("utf-8", "replace")
 
 
 def box_names(agents: Agents, boxes: Iterable[str]) -> dict[str, str]:

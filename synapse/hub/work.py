@@ -11,7 +11,7 @@ from synapse.hub.ending import end_task
 from synapse.hub.facts import Canceled, Completed, Failed, InputRequired, Rejected, Resumed, WaitEnded
 from synapse.hub.loop import Call
 from synapse.hub.messages import check_blob, refuse_circle
-from synapse.hub.reading import full_text, stored_message
+from synapse.hub.reading import Texts, stored_message
 from synapse.hub.tasks import Finished, Task, Tasks
 from synapse.log.base import Log, Record
 from synapse.verb import Change, Reply, Request, Verb, Wait, change, query, wait
@@ -235,12 +235,13 @@ def history_show(call: Call, request: TaskShowRequest) -> Callable[[Log], Histor
 def _entries(log: Log, rows: list[Row]) -> list[HistoryEntry]:
     positions = {row[4] for row in rows} | {row[5] for row in rows if row[5]}
     records = {record.position: record for record in log.at(positions)}
-    return [_entry(log, row, records.get(row[4]), records.get(row[5])) for row in rows]
+    texts = Texts(log)
+    return [_entry(texts, row, records.get(row[4]), records.get(row[5])) for row in rows]
 
 
-def _entry(log: Log, row: Row, first: Record | None, last: Record | None) -> HistoryEntry:
+def _entry(texts: Texts, row: Row, first: Record | None, last: Record | None) -> HistoryEntry:
     id, agent, requester, state, position, _ = row
-    asked = stored_message(log, first, id)
+    asked = stored_message(texts, first, id)
     entry = HistoryEntry(
         task_id=id,
         agent=agent,
@@ -254,7 +255,7 @@ def _entry(log: Log, row: Row, first: Record | None, last: Record | None) -> His
         if event.story == id and event.kind in _ENDS and event.body != b"{}":
             assert last is not None
             end = _ENDS[event.kind].decode(event.body)
-            entry.answer, entry.source = full_text(log, end.text, end.blob), end.source
+            entry.answer, entry.source = texts.full(end.text, end.blob), end.source
             entry.reason, entry.ended_at = getattr(end, "reason", ""), last.at
     return entry
 

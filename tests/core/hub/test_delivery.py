@@ -5,6 +5,8 @@ import pytest
 from synapse.hub.agents import Agents
 from synapse.hub.mailbox import Mailbox
 from synapse.hub.sessions import Session
+from synapse.log.faulty import Fault, FaultyLog
+from synapse.log.memory import MemoryLog
 from tests.core.hub.kit import Bench, Peer
 
 
@@ -209,3 +211,26 @@ async def test_what_was_being_typed_at_a_crash_of_the_hub_can_still_be_reported(
     back = await reattach(bench, bob)
     await back("messages.delivered", id=id)
     assert (await bench.person()("agents.show", target="w/bob"))["task"]["task_id"] == id
+
+
+async def test_a_message_that_cannot_be_read_at_the_moment_is_handed_over_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("synapse.hub.delivery.TRY_AGAIN", 0.001)
+    log = FaultyLog(MemoryLog())
+    bench = await Bench(log).open()
+    bob, alice = await bench.agent("bob"), bench.client("alice")
+    log.fail("read", [Fault.BEFORE, Fault.BEFORE])
+    await alice("messages.send", to="bob", text="x")
+    assert (await bob.take())["text"] == "x"
+    await bench.close()
+
+
+async def test_a_message_that_was_redacted_in_the_queue_does_not_block_it(bench: Bench) -> None:
+    bob, alice = await bench.agent("bob"), bench.client("alice")
+    bob.hang_up()
+    secret = await alice("messages.send", to="bob", text="secret", mode="silent")
+    await alice("messages.send", to="bob", text="next", mode="silent")
+    bench.log.redact(secret["position"])
+    back = await reattach(bench, bob)
+    assert [(await back.take())["text"] for _ in range(2)] == ["(its text is gone)", "next"]

@@ -131,3 +131,12 @@ async def test_the_newest_of_a_full_inbox_are_listed(bench: Bench, alice: Any) -
     for number in range(5):
         await send(bench, str(number))
     assert await texts(alice, limit=2) == ["3", "4"]
+
+
+async def test_long_texts_fill_an_answer_and_no_more(bench: Bench, alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synapse.hub.reading.MOST", 60_000)
+    ids = [await send(bench, f"{number}" * 40_000) for number in range(3)]
+    listed = await texts(alice)
+    assert [len(text) for text in listed[:2]] == [40_000, 40_000]
+    assert "ask for it alone" in listed[2]
+    assert (await alice("messages.show", id=ids[2]))["text"] == "2" * 40_000
