@@ -16,6 +16,7 @@ from synapse.errors import NotFound, SynapseError, Unavailable
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN = (0.05, 0.2, 1.0, 2.0, 4.0)  # seconds between looks for a hub that has stopped; the last one repeats
+PAUSE = 1.0  # seconds until a hub that cannot take changes now is asked again
 JITTER = 1.0  # seconds at most before a runner starts a hub by itself: another may be quicker
 
 
@@ -43,6 +44,7 @@ class Link:
         self._path = socket
         self._live: dict[str, Any] = {"status": "STARTING"}
         self._connection: aio.Connection | None = None
+        self._attached = False
         self._reports: deque[_Report] = deque()
         self._wake = asyncio.Event()
         self._lost = asyncio.Event()
@@ -51,7 +53,8 @@ class Link:
 
     @property
     def connected(self) -> bool:
-        return self._connection is not None
+        """Does the hub know this connection as the agent's?"""
+        return self._attached and self._connection is not None
 
     @property
     def port(self) -> int:
@@ -96,7 +99,7 @@ class Link:
 
     async def _send(self) -> None:
         while True:
-            while self._reports and self._connection is not None:
+            while self._reports and self._attached and self._connection is not None:
                 await self._send_one(self._reports[0], self._connection)
             self._wake.clear()
             await self._wake.wait()
@@ -105,7 +108,7 @@ class Link:
         try:
             reply = await connection.ask(report.verb, {**report.params, "idempotency_key": report.key})
         except SynapseError as error:
-            if error.code in ("lost", "storage_unavailable", "recovering", "stopping"):
+            if isinstance(error, Unavailable) or error.code == "rate_limited":
                 await self._pause(error.code)
                 return
             self._reports.popleft()
@@ -120,10 +123,10 @@ class Link:
     async def _pause(self, code: str) -> None:
         if code == "lost":
             self._wake.clear()
-            if self._connection is None:
+            if not self._attached:
                 await self._wake.wait()
         else:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(PAUSE)
 
     # -- the connection
 
@@ -156,10 +159,11 @@ class Link:
             logger.warning("the hub knows nothing of the stay %s: joining again", key)
             self.agent = await self._joined()
             self.agent = await self._connection.ask("agents.attach", {"key": self.agent["key"], "live": self._live})
+        self._attached = self._connection is not None
 
     def _gone(self, connection: aio.Connection) -> None:
         if connection is self._connection:
-            self._connection = None
+            self._connection, self._attached = None, False
             self._lost.set()
 
     def _frame(self, method: str, params: dict[str, Any]) -> None:
