@@ -57,6 +57,7 @@ def find_or_start(data: str, path: str, *, start: bool) -> str:
     patience = PATIENCE if start else 5.0
     wait_for_none = not start and bool(os.environ.get("SYNAPSE_AGENT_ID"))
     end = time.monotonic() + patience
+    died = 0
     while True:
         if answers(path):
             return path
@@ -66,7 +67,12 @@ def find_or_start(data: str, path: str, *, start: bool) -> str:
         if held is None and start:
             with _Starter(data) as alone:
                 if alone and holder(data) is None and not answers(path):
-                    return launch(data, path)
+                    try:
+                        return launch(data, path)
+                    except Unavailable as error:
+                        died += 1
+                        if error.code != "hub_not_started" or died > 1:
+                            raise  # once may be a kill at the wrong moment
             end = time.monotonic() + patience  # somebody else is at it
         elif held is None and not wait_for_none:
             end = 0.0

@@ -82,6 +82,21 @@ def test_a_hub_that_has_ended_is_buried_by_who_started_it(folder: Path, monkeypa
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_a_hub_that_was_killed_while_it_started_is_started_once_more(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = (
+        "import os, sys\n"
+        f"made = {str(folder / 'made')!r}\n"
+        "if not os.path.exists(made): open(made, 'w').close(); sys.exit(9)\n"
+        'os.write(int(sys.argv[4]), b\'{"socket":"/x"}\\n\')'
+    )
+    monkeypatch.setattr(paths, "program", lambda: ["/bin/sh", "-c", 'exec python3 -c "$0" "$@"', said])
+    assert starting.find_or_start(str(folder), "/nobody", start=True) == "/x"
+    until(lambda: not alive(starting._LAUNCHED[0]))
+    starting._bury()
+
+
 @pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "８８７６", "8876 "])
 def test_a_port_that_is_none_is_said(text: str) -> None:
     with pytest.raises(BadRequest, match="SYNAPSE_PORT"):
