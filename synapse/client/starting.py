@@ -55,30 +55,48 @@ def find_or_start(data: str, path: str, *, start: bool) -> str:
     just starting.
     """
     patience = PATIENCE if start else 5.0
-    wait_for_none = not start and bool(os.environ.get("SYNAPSE_AGENT_ID"))
     end = time.monotonic() + patience
     died = 0
     while True:
-        if answers(path):
-            return path
         held = holder(data)
-        if held is not None and held.get("socket") not in (None, path) and answers(str(held["socket"])):
-            return _follow(held)
+        found = path if answers(path) else _elsewhere(held, path)
+        if found:
+            return found
         if held is None and start:
-            with _Starter(data) as alone:
-                if alone and holder(data) is None and not answers(path):
-                    try:
-                        return launch(data, path)
-                    except Unavailable as error:
-                        died += 1
-                        if error.code != "hub_not_started" or died > 1:
-                            raise  # once may be a kill at the wrong moment
+            try:
+                found = _start_alone(data, path)
+            except Unavailable as error:
+                died += 1
+                if error.code != "hub_not_started" or died > 1:
+                    raise  # once may be a kill at the wrong moment
+            if found:
+                return found
             end = time.monotonic() + patience  # somebody else is at it
-        elif held is None and not wait_for_none:
-            end = 0.0
-        if time.monotonic() >= end:
+        elif time.monotonic() >= end or (held is None and not os.environ.get("SYNAPSE_AGENT_ID")):
             raise _none(data, held)
         time.sleep(LOOK_AGAIN)
+
+
+def _elsewhere(held: "dict[str, object] | None", path: str) -> str:
+    """The socket of the hub that holds the folder, where that is another one and answers."""
+    there = str(held.get("socket", "")) if held else ""
+    if not held or there in ("", path) or not answers(there):
+        return ""
+    os.write(2, f"synapse: the hub of this data folder is on port {held.get('port')}: using that one.\n".encode())
+    return there
+
+
+def _start_alone(data: str, path: str) -> str:
+    """Of many commands that find no hub, one starts it; "" for the others, who wait for theirs."""
+    paths.make_private(data)
+    file = _open(os.path.join(data, "hub.starting"), os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return launch(data, path) if holder(data) is None and not answers(path) else ""
+    except BlockingIOError:
+        return ""
+    finally:
+        os.close(file)
 
 
 def _none(data: str, held: "dict[str, object] | None") -> Unavailable:
@@ -86,29 +104,6 @@ def _none(data: str, held: "dict[str, object] | None") -> Unavailable:
         return Unavailable("no_hub", "No hub is running here: `synapse serve` starts one.")
     who = f" (process {held['pid']})" if "pid" in held else ""
     return Unavailable("no_hub", f"The hub of {data}{who} does not open its door: see {paths.log_file(data)}.")
-
-
-def _follow(held: "dict[str, object]") -> str:
-    os.write(2, f"synapse: the hub of this data folder is on port {held.get('port')}: using that one.\n".encode())
-    return str(held["socket"])
-
-
-class _Starter:
-    """Of many commands that find no hub, one starts it; the others wait for theirs. Says whether this is the one."""
-
-    def __init__(self, data: str) -> None:
-        paths.make_private(data)
-        self._file = _open(os.path.join(data, "hub.starting"), os.O_RDWR | os.O_CREAT)
-
-    def __enter__(self) -> bool:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def __exit__(self, *exc: object) -> None:
-        os.close(self._file)
 
 
 def _open(path: str, flags: int) -> int:
