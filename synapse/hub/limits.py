@@ -37,7 +37,7 @@ class Bucket:
 class Limits:
     """Buckets by participant and by pair; a rate of 0 means no limit."""
 
-    def __init__(self, clock: Clock, rate: float = 500.0, burst: float = 2000.0) -> None:
+    def __init__(self, clock: Clock, rate: float = 2000.0, burst: float = 4000.0) -> None:
         self._clock = clock
         self._rate = rate
         self._burst = burst

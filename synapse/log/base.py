@@ -1,6 +1,7 @@
 """What an event log promises; each engine passes the same conformance suite (`tests/core/log/`)."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
@@ -62,6 +63,9 @@ class Snapshot(NamedTuple):
     version: int
     position: int
     state: bytes
+
+
+NOTHING: Mapping[int, bytes] = MappingProxyType({})
 
 
 class AppendFailed(Exception):
@@ -149,8 +153,12 @@ class Log(Protocol):
     def drop_blobs(self, sums: Collection[str]) -> int:
         """Remove contents for ever; returns how many went."""
 
-    def redact(self, position: int) -> None:
-        """Blank the bodies of a record's events (`{}`) and its reply (empty) for ever; drop all snapshots."""
+    def redact(self, position: int, bodies: Mapping[int, bytes] = NOTHING) -> None:
+        """Blank a record's reply and the bodies of its events, for ever; drop the snapshots before now.
+
+        `bodies` gives, by an event's index, what stays of its body (its ids: else the state could not be folded again);
+        the other bodies become `{}`.
+        """
 
     def forget(self, stories: Collection[str]) -> int:
         """Remove all events of these stories, and records left empty by that; returns how many events went."""

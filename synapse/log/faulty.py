@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from synapse.errors import Unavailable
 from synapse.ids import fingerprint
-from synapse.log.base import AppendFailed, Entry, Log, Record, Snapshot
+from synapse.log.base import NOTHING, AppendFailed, Entry, Log, Record, Snapshot
 from synapse.log.chain import Gate
 from synapse.log.listeners import Listeners
 
@@ -75,8 +75,8 @@ class FaultyLog:
     def drop_blobs(self, sums: Collection[str]) -> int:
         return self._write("drop_blobs", lambda: self._log.drop_blobs(sums))
 
-    def redact(self, position: int) -> None:
-        self._write("redact", lambda: self._log.redact(position))
+    def redact(self, position: int, bodies: Mapping[int, bytes] = NOTHING) -> None:
+        self._write("redact", lambda: self._log.redact(position, bodies))
 
     def forget(self, stories: Collection[str]) -> int:
         return self._write("forget", lambda: self._log.forget(stories))

@@ -1,13 +1,13 @@
 """The log without a disk: for tests, and for a hub that keeps nothing."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from threading import Lock
 
 from msgspec.structs import replace
 
-from synapse.log.base import RECENT, Entry, Record, Snapshot, indexes
+from synapse.log.base import NOTHING, RECENT, Entry, Record, Snapshot, indexes
 from synapse.log.chain import Gate, Recent, check
 from synapse.log.listeners import Listeners
 
@@ -96,9 +96,9 @@ class MemoryLog:
         with self._gate:
             return sum(self._blobs.pop(name, None) is not None for name in set(sums))
 
-    def redact(self, position: int) -> None:
+    def redact(self, position: int, bodies: Mapping[int, bytes] = NOTHING) -> None:
         with self._lock, self._gate:
-            self._records = [_blank(record) if record.position == position else record for record in self._records]
+            self._records = [_blank(each, bodies) if each.position == position else each for each in self._records]
             self._snapshots.clear()
 
     def forget(self, stories: Collection[str]) -> int:
@@ -127,5 +127,6 @@ def _only(record: Record, wanted: Callable[..., bool]) -> Record | None:
     return replace(record, events=events, indexes=indexes(numbers))
 
 
-def _blank(record: Record) -> Record:
-    return replace(record, reply=b"", events=tuple(event._replace(body=b"{}") for event in record.events))
+def _blank(record: Record, bodies: Mapping[int, bytes]) -> Record:
+    events = tuple(event._replace(body=bodies.get(index, b"{}")) for index, event in record.numbered())
+    return replace(record, reply=b"", events=events)

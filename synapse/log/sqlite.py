@@ -1,7 +1,7 @@
 """The log in one SQLite file, in this process."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
@@ -14,7 +14,7 @@ from msgspec import json
 
 from synapse.errors import Refused
 from synapse.log import backup, place, queries, schema, trouble
-from synapse.log.base import AppendFailed, Conflict, Entry, Record, Snapshot
+from synapse.log.base import NOTHING, AppendFailed, Conflict, Entry, Record, Snapshot
 from synapse.log.chain import Gate, Recent, check
 from synapse.log.listeners import Listeners
 from synapse.log.readers import Readers
@@ -106,10 +106,12 @@ class SqliteLog:
         self._cut_wal()
         return dropped
 
-    def redact(self, position: int) -> None:
+    def redact(self, position: int, bodies: Mapping[int, bytes] = NOTHING) -> None:
         low, high = position << schema.INDEX_BITS, (position + 1 << schema.INDEX_BITS) - 1
         with self._transaction() as connection:
             connection.execute("UPDATE events SET body = x'7b7d' WHERE address BETWEEN ? AND ?", (low, high))
+            for index, body in bodies.items():
+                connection.execute("UPDATE events SET body = ? WHERE address = ?", (body, low + index))
             connection.execute("UPDATE records SET reply = x'' WHERE position = ?", (position,))
             connection.execute("DELETE FROM snapshots")
         self._cut_wal()

@@ -41,8 +41,8 @@ class Options:
     port: int = paths.DEFAULT_PORT
     db: str = ""
     max_clients: int = MAX_CLIENTS
-    rate: float = 500.0
-    burst: float = 2000.0
+    rate: float = 2000.0
+    burst: float = 4000.0
 
 
 class Server:

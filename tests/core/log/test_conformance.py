@@ -241,6 +241,13 @@ def test_redaction_blanks_bodies_and_reply_and_drops_the_snapshots(log: Log) -> 
     append(log, record(4))
 
 
+def test_redaction_keeps_of_a_body_what_the_state_is_folded_from(log: Log) -> None:
+    append(log, record(1, event("a.x"), event("a.y")))
+    log.redact(1, {1: b'{"id":"y"}'})
+    (only,) = log.read(0)
+    assert [one.body for one in only.events] == [b"{}", b'{"id":"y"}']
+
+
 def test_forgetting_takes_a_story_and_what_it_leaves_empty_and_keeps_the_head(log: Log) -> None:
     append(log, record(1), record(2, event("a.x", "s-1"), event("a.y", "s-2")), record(3, event("a.z", "s-1")))
     assert log.forget(["s-1", "unknown"]) == 2
