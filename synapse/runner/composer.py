@@ -1,5 +1,6 @@
 """Where typed text shows: what stands before the cursor, compared by its visible characters."""
 
+import re
 import unicodedata
 
 from synapse.runner.profile import Profile
@@ -8,6 +9,7 @@ from synapse.runner.terminal import Terminal
 TAIL = 12  # characters by which the end of the typed text is found again
 ABOVE = 3  # rows over which that end may be wrapped
 _NO_WIDTH = ("Mn", "Me", "Cf", "Cc")
+_FRAME = re.compile(r"\s*[─-▟]")  # how the row below a composer begins
 
 
 class Composer:
@@ -52,11 +54,22 @@ class Composer:
         return pattern is not None and any(found.end() == len(line) for found in pattern.finditer(line))
 
     def _before(self, column: int = -1) -> list[str]:
-        """Some rows up to the cursor's, which is cut there."""
-        row, here = self._terminal.cursor
+        """Some rows up to the cursor's, which is cut there; or the composer's rows."""
         lines = self._terminal.lines()
+        if self._profile.composer is not None:
+            return _rows(lines, self._profile.composer)
+        row, here = self._terminal.cursor
         last = lines[row] if row < len(lines) else ""
         return [*lines[max(0, row - ABOVE) : row], _cut(last, here if column < 0 else column)]
+
+
+def _rows(lines: list[str], first: re.Pattern[str]) -> list[str]:
+    """The composer that begins at the last such row, and ends above a frame or an empty row."""
+    start = next((row for row in reversed(range(len(lines))) if first.search(lines[row])), len(lines))
+    end = start
+    while end < len(lines) and lines[end].strip() and not _FRAME.match(lines[end]):
+        end += 1
+    return lines[start:end] or [""]
 
 
 def skeleton(text: str) -> str:
@@ -64,7 +77,7 @@ def skeleton(text: str) -> str:
     return "".join(
         character
         for character in unicodedata.normalize("NFD", text)
-        if not (character.isspace() or "─" <= character <= "╿" or unicodedata.category(character) in _NO_WIDTH)
+        if not (character.isspace() or "─" <= character <= "▟" or unicodedata.category(character) in _NO_WIDTH)
     )
 
 

@@ -42,6 +42,7 @@ class Profile:
     waiting: tuple[re.Pattern[str], ...] = ()
     choice: re.Pattern[str] | None = None
     placeholder: re.Pattern[str] | None = None  # what a composer shows for a large paste
+    composer: re.Pattern[str] | None = None  # its first row, of a program that does not put the cursor there
     answer_first: re.Pattern[str] | None = None  # what marks the first line of an answer, and is cut off
     answer_rest: re.Pattern[str] | None = None  # what the lines behind it begin with
     drop: tuple[re.Pattern[str], ...] = field(default=())  # lines of the frame, which are no answer
@@ -62,6 +63,7 @@ _TABLES: dict[str, dict[str, str]] = {
         "longest": "longest",
         "clear": "clear",
         "placeholder": "placeholder",
+        "composer": "composer",
     },
     "interrupt": {"keys": "interrupt", "pause": "interrupt_pause"},
     "stop": {"text": "stop_text"},
@@ -78,7 +80,7 @@ _TABLES: dict[str, dict[str, str]] = {
     "answer": {"first": "answer_first", "rest": "answer_rest", "drop": "drop"},
 }
 _PATTERNS = {"busy", "ready", "waiting", "drop"}
-_PATTERN = {"choice", "placeholder", "answer_first", "answer_rest"}
+_PATTERN = {"choice", "placeholder", "composer", "answer_first", "answer_rest"}
 
 
 def config_folder() -> Path:

@@ -1,9 +1,12 @@
 """The answer on the screen: what came since the task began, without echo, frame, spinner and prompt."""
 
+import re
+
 from synapse.runner.letters import Turn
 from synapse.runner.profile import Profile
 from synapse.runner.terminal import Mark, Terminal
 
+_SCROLLBAR = re.compile(r"^([^┃]*)\s┃$")
 ENOUGH = 60  # characters of an echo that is shown cut
 FRAME = 8  # rows above a composer's cursor at which the echo of a message may begin
 
@@ -28,7 +31,7 @@ def answer(profile: Profile, text: str, typed: str, *, prompt: str = "", above: 
     `above` is what stood at the text's beginning before; None when that has moved, and the last echo is this one's.
     """
     rest = after_echo(text, typed, above)
-    lines = [line.rstrip() for line in (text if rest is None else rest).split("\n")]
+    lines = [_SCROLLBAR.sub(r"\1", line).rstrip() for line in (text if rest is None else rest).split("\n")]
     if profile.answer_first is not None:
         return _marked(profile, lines, seen=rest is not None)
     lines = [line for line in lines if not _dropped(profile, line)]
@@ -65,22 +68,18 @@ def _find(text: str, wanted: str, earlier: int | None) -> int:
 
 
 def _marked(profile: Profile, lines: list[str], *, seen: bool) -> str:
-    """The lines of the answer without what marks them; one whose beginning has left the screen goes on from its top."""
+    """The last marked lines without their marks; an answer whose beginning has left the screen goes on from its top."""
     assert profile.answer_first is not None
     answer: list[str] = []
     inside = not seen and not any(profile.answer_first.search(line) for line in lines)
     for line in lines:
-        if first := profile.answer_first.search(line):
-            answer.append(line[first.end() :])
-            inside = True
-        elif not inside:
-            continue
-        elif _dropped(profile, line):
+        rest = profile.answer_rest.search(line) if profile.answer_rest else None
+        if _dropped(profile, line):
             inside = False
-        elif not line or profile.answer_rest is None:
-            answer.append(line)
-        elif rest := profile.answer_rest.search(line):
-            answer.append(line[rest.end() :])
+        elif inside and (rest or not line):
+            answer.append(line[rest.end() :] if rest else line)
+        elif first := profile.answer_first.search(line):
+            answer, inside = [line[first.end() :]], True
         else:
             inside = False
     return "\n".join(answer).strip("\n")

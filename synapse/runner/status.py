@@ -15,6 +15,7 @@ UNSURE = 3.0  # seconds of stillness after which an unknown program with an unkn
 BOTTOM = 30  # lines from the end in which a dialog is looked for
 ASKED = 2000  # characters of a question
 
+_BOX = re.compile(r"^\s*[│┃] ?|\s*[│┃]?\s*$")
 _OSC7501 = re.compile(r"(?:^|;)state=(\w+)")
 _STATES = {"idle": READY, "done": READY, "working": PROCESSING, "blocked": WAITING}
 
@@ -68,11 +69,9 @@ class StatusMachine:
         self._look_in(self._patience)
 
     def settled(self) -> None:
-        """The screen is up to date: a busy sign may stand on it too shortly to settle."""
-        wanted = self._submitted and self._profile.busy and not self._signalled
-        if wanted and not self._terminal.synchronized and _lowest(self._profile.busy, self._foot()) is not None:
-            self._submitted = 0.0
-            self._set(PROCESSING, "screen")
+        """The screen is up to date: after Enter, a busy sign may stand on it too shortly to settle."""
+        if self._submitted:
+            self._look_for_work()
 
     def submitted(self) -> None:
         """Something was sent to it: it works, until it has been seen to or stayed ready for a while."""
@@ -112,6 +111,7 @@ class StatusMachine:
         self._timer = None
         quiet = self._loop.time() - max(self.last_output, self._submitted)
         if quiet < self._patience - 0.001 or self._terminal.lag or self._terminal.synchronized:
+            self._look_for_work()  # a spinner never settles
             self._look_in(max(self._patience - quiet, 0.01))
         elif self._signalled:
             if self.status == WAITING:
@@ -121,17 +121,23 @@ class StatusMachine:
         else:
             self._judge_by_stillness(quiet)
 
+    def _look_for_work(self) -> bool:
+        """A busy sign counts at once: True when there is one."""
+        if self._signalled or self._terminal.lag or self._terminal.synchronized:
+            return False
+        if _lowest(self._profile.busy, self._foot()) is None:
+            return False
+        self._submitted = 0.0
+        self._set(PROCESSING, "screen")
+        return True
+
     def _judge_by_patterns(self) -> None:
         """A dialog counts when it stands below every sign of the composer: what was pasted or printed stands above."""
         question = self._question()
-        foot = self._foot()
         if question is not None:
             self._submitted = 0.0
             self._set(WAITING, "screen", question)
-        elif _lowest(self._profile.busy, foot) is not None:
-            self._submitted = 0.0
-            self._set(PROCESSING, "screen")
-        elif _lowest(self._profile.ready, foot) is not None:
+        elif not self._look_for_work() and _lowest(self._profile.ready, self._foot()) is not None:
             left = self._submitted + self._profile.unseen - self._loop.time() if self._submitted else 0.0
             if left > 0.001:  # it may not have begun to show that it works
                 self._look_in(left)
@@ -238,8 +244,14 @@ def _lowest(patterns: Iterable[re.Pattern[str]], text: str) -> int | None:
 def _question(profile: Profile, asked: str) -> Question | None:
     """A dialog's text up to its choices, and those; None where the choices are missing that there should be."""
     if profile.choice is None:
-        return Question(asked[:ASKED].strip())
+        return Question(_unframed(asked))
     found = list(profile.choice.finditer(asked))
     if not found:
         return None
-    return Question(asked[: found[0].start()][:ASKED].strip(), tuple(" ".join(one.groups()) for one in found))
+    choices = tuple(" ".join(one.groups()).strip() for one in found)
+    return Question(_unframed(asked[: found[0].start()]), choices)
+
+
+def _unframed(text: str) -> str:
+    """A dialog without the box around it and without empty lines at its end."""
+    return "\n".join(_BOX.sub("", line) for line in text.split("\n")).strip()[:ASKED]

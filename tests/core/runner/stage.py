@@ -62,6 +62,7 @@ class Stage:
     """A status machine, and what it said: `changes` holds (status, source) whenever one of them changed."""
 
     def __init__(self, profile: Profile, columns: int = 80, rows: int = 24) -> None:
+        self.profile = profile
         self.clock = Clock()
         self.program = Program()
         self.terminal = Terminal(columns, rows)
@@ -75,8 +76,12 @@ class Stage:
         return self.machine.status
 
     def shows(self, text: str, seconds: float = 0.0) -> None:
+        """The program writes lines, and time passes."""
+        self.writes(text.replace("\n", "\r\n").encode(), seconds)
+
+    def writes(self, data: bytes, seconds: float = 0.0) -> None:
         """The program writes something, and time passes."""
-        self.terminal.write(text.replace("\n", "\r\n").encode())
+        self.terminal.write(data)
         while not self.terminal.advance(1.0):
             pass
         self.machine.output()
