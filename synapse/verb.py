@@ -87,6 +87,8 @@ class Verb:
     spill_over: int = INLINE
     anonymous: bool = False
     internal: bool = False
+    owner: str = ""  # the plugin whose verb it is
+    tables: tuple[str, ...] = ()  # a query that reads these tables of the cache file, not the log
 
     def parse(self, params: bytes) -> Struct:
         """The request in some JSON, or BadRequest saying where it is wrong."""

@@ -3,27 +3,31 @@
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 from synapse import __version__
 from synapse.clock import Clock
-from synapse.event import Fact, Kinds
+from synapse.event import Kinds
 from synapse.hub import blobs, inbox, joining, looking, messages, reports, subscriptions, work
 from synapse.hub.agents import Agents
+from synapse.hub.background import Backgrounds
 from synapse.hub.delivery import Deliveries
 from synapse.hub.facts import CORE, HubStarted, HubStopped
 from synapse.hub.limits import Limits
 from synapse.hub.loop import STOPPING, Call, Hub
 from synapse.hub.mailbox import Mailbox
 from synapse.hub.presence import Presences
+from synapse.hub.reactions import Reactions
 from synapse.hub.recovery import Level, Recovery
 from synapse.hub.sessions import Session
 from synapse.hub.state import State
 from synapse.hub.subscriptions import Subscriptions
 from synapse.hub.sweeper import Processes, Sweeper
+from synapse.hub.tables import Tables
 from synapse.hub.tasks import Tasks
 from synapse.hub.workspaces import Workspaces
 from synapse.log.base import Log
-from synapse.projection import Projection
+from synapse.plugins import Plugin
 from synapse.verb import Change, Reply, Verb, Verbs, change
 
 VERBS: tuple[Verb, ...] = (
@@ -74,13 +78,23 @@ class Core:
         *,
         limits: Limits | None = None,
         retry: float = 1.0,
-        projections: Iterable[Projection] = (),
-        verbs: Iterable[Verb] = (),
-        facts: Iterable[type[Fact]] = (),
+        plugins: Iterable[Plugin] = (),
+        cache: Path | None = None,
     ) -> None:
+        self.plugins = tuple(plugins)
+        working = [plugin for plugin in self.plugins if plugin.works]
+        projections = [projection for plugin in working for projection in plugin.projections]
+        facts = [fact for plugin in working for fact in plugin.facts]
         state = State([Workspaces(), Agents(), Tasks(), Mailbox(), *projections])
-        self.verbs = Verbs(*VERBS, *verbs)
+        self.verbs = Verbs(*VERBS, *(verb for plugin in working for verb in plugin.verbs))
         self.hub = Hub(log, state, Kinds(*CORE, *facts), clock, limits=limits, admit=joining.admit)
+        for guard in (guard for plugin in working for guard in plugin.guards):
+            for name in guard.verbs:
+                self.hub.guards.setdefault(name, []).append(guard.check)
+        self._tables = [table for plugin in working for table in plugin.tables]
+        self._cache = cache
+        self.reactions = Reactions(self.hub, self.verbs, [(p.name, r) for p in working for r in p.reactions])
+        self.background = Backgrounds(self.hub, self.verbs, [(p.name, b) for p in working for b in p.background])
         self.hub.subscriptions = Subscriptions(self.hub)
         self.recovery = Recovery(self.hub, retry=retry, folded=self._folded, whole=self._whole)
         self.deliveries = Deliveries(self.hub)
@@ -95,7 +109,11 @@ class Core:
         self.hub.resume()
         self._lease()
         await self.hub.flushed()
+        if self._tables and self._cache is not None:
+            self.hub.tables = Tables(self.hub, self._cache, self._tables)
         self.sweeper.soon()
+        self.reactions.look()
+        self.background.start()
         return level
 
     def _lease(self) -> None:
@@ -137,6 +155,8 @@ class Core:
     async def close(self) -> None:
         """Write the end, the snapshots and everything that is queued; answer what can be answered."""
         self.sweeper.close()
+        self.reactions.close()
+        await self.background.close()
         hub = self.hub
         hub.turn_away(STOPPING)
         if not hub.suspended and not hub.read_only:
@@ -148,5 +168,7 @@ class Core:
         hub.suspended = True
         self.recovery.close()
         hub.outbox.settle(lambda position: False, hub.outbox.committed, STOPPING)
+        if hub.tables is not None:
+            await asyncio.to_thread(hub.tables.close)
         hub.readers.shutdown(wait=True, cancel_futures=True)
         hub.writer.close()

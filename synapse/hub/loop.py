@@ -26,6 +26,7 @@ from synapse.verb import Pending, Permission, Shape, Verb
 
 if TYPE_CHECKING:
     from synapse.hub.subscriptions import Subscriptions
+    from synapse.hub.tables import Tables
 
 logger = logging.getLogger(__name__)
 P = TypeVar("P")
@@ -102,6 +103,8 @@ class Hub:
         self.on_publish: list[Callable[[int, list[Event]], None]] = []  # who is told of what is stored
         self.on_presence: list[Callable[[str], None]] = []
         self.on_failure: Callable[[Exception], None] = lambda error: None
+        self.guards: dict[str, list[Callable[[Call, Any], None]]] = {}  # what may refuse a verb, by its name
+        self.tables: Tables | None = None
         self.place = Place()
         self.subscriptions: Subscriptions
         self.head = 0
@@ -220,6 +223,8 @@ class Hub:
         else:
             sum, hash = b"", b""
         call = self.call(session)
+        for check in self.guards.get(verb.name, ()):
+            check(call, request)
         reply = verb.run(call, request)
         try:
             self._commit(call, key, sum, hash, encode(reply), answer)
@@ -312,12 +317,22 @@ class Hub:
         def start(position: int, what: Any) -> None:
             if isinstance(what, Exception):
                 answer(position, what)
+            elif verb.tables:
+                self._fetch_from_tables(verb, position, fetch, answer)
             else:
                 self._fetch(lambda log: encode(fetch(log)), answer)
 
         self.outbox.answer(self.head, start, b"")
 
+    def _fetch_from_tables(self, verb: Verb, position: int, fetch: Callable[[Any], Any], answer: Answer) -> None:
+        assert self.tables is not None
+        asking = self.tables.fetch(verb.tables, position, lambda connection: encode(fetch(connection)))
+        self._when_fetched(self.loop.create_task(asking), answer)
+
     def _fetch(self, read: Callable[[Log], Any], answer: Answer) -> None:
+        self._when_fetched(self.loop.run_in_executor(self.readers, read, self.log), answer)
+
+    def _when_fetched(self, fetched: "asyncio.Future[Any]", answer: Answer) -> None:
         def done(future: "asyncio.Future[Any]") -> None:
             error = None if future.cancelled() else future.exception()
             if future.cancelled():
@@ -330,7 +345,7 @@ class Hub:
             else:
                 self.outbox.answer(self.outbox.committed, answer, future.result())
 
-        self.loop.run_in_executor(self.readers, read, self.log).add_done_callback(done)
+        fetched.add_done_callback(done)
 
     def _wait(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
         def look() -> bool:

@@ -57,7 +57,7 @@ def send(call: Call, request: SendRequest) -> SendReply:
     if any(sign in request.to for sign in "*?[") or request.to == "all" or request.to.endswith("/all"):
         return _broadcast(call, request)
     author = agents.get(call.by)
-    if author is None and call.by:
+    if author is None and call.by and not call.session.system:
         raise Refused("not_joined", "Your stay here is over: join again.")
     person = call.session.user
     targets = request.to.split(",")

@@ -42,6 +42,7 @@ class Session:
         "pid",
         "push",
         "runner_of",
+        "system",
         "uid",
         "user",
         "version",
@@ -63,6 +64,7 @@ class Session:
         uid: int = -1,
         version: str = "",
         wanted: Joined | None = None,
+        system: bool = False,
         push: Callable[[bytes], None] = lambda frame: None,
         backlog: Callable[[], int] = lambda: 0,
         when_drained: Callable[[Callable[[], None]], None] = lambda then: then(),
@@ -76,6 +78,7 @@ class Session:
         self.uid = uid
         self.version = version
         self.wanted = wanted
+        self.system = system  # the hub itself, or one of its plugins
         self.push = push  # sends one frame
         self.backlog = backlog  # bytes that are pushed and not yet sent
         self.when_drained = when_drained  # calls back when the connection has taken most of it

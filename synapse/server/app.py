@@ -17,7 +17,7 @@ from pathlib import Path
 from aiohttp import web
 from msgspec import json
 
-from synapse import __version__, paths
+from synapse import __version__, paths, plugins
 from synapse.clock import SystemClock
 from synapse.errors import Refused
 from synapse.hub.core import Core
@@ -43,6 +43,7 @@ class Options:
     max_clients: int = MAX_CLIENTS
     rate: float = 2000.0
     burst: float = 4000.0
+    disabled: tuple[str, ...] = ()  # plugins that are left out
 
 
 class Server:
@@ -86,7 +87,12 @@ class Server:
         stack.callback(log.close)
         loop = asyncio.get_running_loop()
         core = self.core = Core(
-            log, clock, MachineProcesses(loop.call_later), limits=Limits(clock, options.rate, options.burst)
+            log,
+            clock,
+            MachineProcesses(loop.call_later),
+            limits=Limits(clock, options.rate, options.burst),
+            plugins=plugins.load(options.disabled),
+            cache=Path(options.data) / "cache.db",
         )
         runner = await _http(core)
         stack.push_async_callback(runner.cleanup)

@@ -14,6 +14,7 @@ from synapse.hub.sessions import Session
 from synapse.hub.tasks import Tasks
 from synapse.log.faulty import Fault, FaultyLog
 from synapse.log.memory import MemoryLog
+from synapse.plugins import Plugin
 from synapse.verb import change
 from tests.core.hub.kit import BOUND, Bench
 
@@ -264,7 +265,7 @@ def _fact() -> Any:
 
 
 async def test_a_projection_that_raises_is_out_of_order_and_the_rest_goes_on() -> None:
-    bench = await Bench(projections=[Poison()], verbs=[poisoned]).open()
+    bench = await Bench(plugins=[Plugin("poison", projections=(Poison(),), verbs=(poisoned,))]).open()
     await bench.agent("bob")
     alice = bench.client("alice")
     await alice("messages.send", to="bob", text="x")
@@ -290,7 +291,7 @@ async def test_a_core_projection_that_raises_answers_unavailable_and_the_hub_sta
 
 
 async def test_a_bug_in_a_verb_leaves_nothing_and_is_told_as_one() -> None:
-    bench = await Bench(verbs=[raising]).open()
+    bench = await Bench(plugins=[Plugin("test", verbs=(raising,))]).open()
     alice = bench.client("alice")
     refusal = await alice.refused("poison.raise", to="x", idempotency_key="k")
     assert (refusal.code, refusal.status) == ("internal_error", 500)

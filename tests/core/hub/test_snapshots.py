@@ -8,6 +8,7 @@ from synapse.hub.mailbox import Mailbox
 from synapse.hub.tasks import Tasks
 from synapse.log.base import Entry, Snapshot
 from synapse.log.sqlite import SqliteLog
+from synapse.plugins import Plugin
 from tests.core.hub.kit import Bench
 
 
@@ -81,7 +82,7 @@ async def test_a_projection_that_comes_later_folds_the_log_from_the_start(bench:
 
     await fill(bench, 3)
     await bench.core.close()
-    bench.more["projections"] = [late := Late()]
+    bench.more["plugins"] = [Plugin("late", projections=(late := Late(),))]
     await bench.open()
     assert len(late.finished) == 3
 

@@ -12,6 +12,7 @@ from synapse.hub.sessions import Session
 from synapse.hub.subscriptions import BACKLOG
 from synapse.log.faulty import Fault, FaultyLog
 from synapse.log.memory import MemoryLog
+from synapse.plugins import Plugin
 from synapse.verb import Change, change
 from tests.core.hub.kit import BOUND, Bench, Peer
 
@@ -268,7 +269,7 @@ def strange(call: Any, request: Change) -> None:
 
 
 async def test_an_event_of_an_unknown_kind_is_kept_as_it_is() -> None:
-    bench = await Bench(verbs=[strange]).open()
+    bench = await Bench(plugins=[Plugin("test", verbs=(strange,))]).open()
     await bench.client("alice")("strange.do")
     await bench.restart()
     [event] = (await bench.person()("events.page", kinds=["strange.*"]))["events"]
