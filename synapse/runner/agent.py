@@ -79,6 +79,8 @@ class Agent:
         self._last_key = 0.0
         self._turn: Turn | None = None
         self._asked: Question | None = None
+        self._early: list[dict[str, Any]] = []  # handed over before there was a terminal
+        self._link.on_deliver = self._early.append
         self._ended: asyncio.Future[ExitStatus] = self._loop.create_future()
         self._ending: asyncio.Task[Any] | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -157,6 +159,8 @@ class Agent:
         self._delivery.on_interrupt = self._interrupted
         self._delivery.on_held = self._report
         self._link.on_deliver = lambda params: self._delivery.offer(Message.of(params))
+        for params in self._early:
+            self._link.on_deliver(params)
         self._link.on_command = self._command
         self._link.on_joined = self._introduce
         self._link.on_back = self._back
@@ -257,8 +261,11 @@ class Agent:
 
     def _interrupted(self) -> None:
         """What it was at is over, whatever it still says of it."""
-        turn, self._turn = self._turn, None
-        if turn is not None and turn.message.task:
+        turn = self._turn
+        if turn is None or not turn.delivered:
+            return
+        self._turn = None
+        if turn.message.task:
             self._link.change("tasks.cancel", task=turn.message.task, reason="It was interrupted.")
 
     def _ask(self) -> None:

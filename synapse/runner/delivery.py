@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from binascii import a2b_base64
+from collections.abc import Callable, Sequence
 
-from synapse.errors import SynapseError
+from synapse.errors import NotFound, SynapseError
 from synapse.runner.composer import Composer
 from synapse.runner.keys import PASTE_END, PASTE_START
 from synapse.runner.letters import Letters, Message, Turn
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 QUIET = 2.0  # seconds since a person's last key
 ECHO_WITHIN = 8.0  # seconds for the typed text to show; a person's keys are held back for one of them
 SUBMIT_WITHIN = 1.0  # seconds for Enter to have an effect, before it is pressed once more
+BUSY_FOR = 0.5  # seconds until the hub is asked again whether a message may be typed
 INTERRUPT_WITHIN = 10.0  # seconds for an interrupted program to be ready
 
 
@@ -134,10 +136,14 @@ class Delivery:
             self._poke_in(1.0)
             return
         try:
+            files = [await self._fetched(message, number) for number in range(len(message.attachments))]
             await self._link.change("messages.typing", id=message.id)
         except SynapseError as error:
-            logger.info("%s is not to be typed: %s", message.id, error)
-            self._waiting.pop(message.id, None)
+            logger.info("%s is not to be typed now: %s", message.id, error)
+            if error.code == "busy":
+                await asyncio.sleep(BUSY_FOR)
+            else:
+                self._waiting.pop(message.id, None)
             return
         self._waiting.pop(message.id, None)
         if self._disturbed or not self._status.idle:  # the answer may have taken long
@@ -145,13 +151,22 @@ class Delivery:
             return
         self._viewers.hold()
         try:
-            await self._type(message)
+            await self._type(message, files)
         finally:
             self._viewers.release()
 
-    async def _type(self, message: Message) -> None:
+    async def _fetched(self, message: Message, number: int) -> str:
+        """Where an attachment lies, once its pieces are here."""
+        blobs = message.attachments[number].get("blobs", ())
+        try:
+            pieces = [await self._link.ask("blobs.get", blob=blob) for blob in blobs]
+        except NotFound:
+            return "a file that is not stored any more"
+        return self._letters.keep(message, number, b"".join(a2b_base64(piece["content"]) for piece in pieces))
+
+    async def _type(self, message: Message, files: Sequence[str]) -> None:
         bracketed = self._terminal.bracketed_paste
-        typed = self._letters.typed(message, bracketed=bracketed, canonical=self._child.canonical)
+        typed = self._letters.typed(message, bracketed=bracketed, canonical=self._child.canonical, files=files)
         mark, above = before(self._profile, self._terminal)
         turn = Turn(message, typed, mark=mark, above=above, line=self._composer.line())
         prompt = self._composer.prompt()

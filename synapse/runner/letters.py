@@ -1,7 +1,9 @@
 """What is typed for a message: its header line, and a pointer to a private file where the text is too long to type."""
 
 import os
+import re
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +16,12 @@ from synapse.runner.terminal import Mark
 ALWAYS_BY_FILE = 102_400  # bytes
 LONGEST_LINE = 1000  # bytes that a line reader surely takes: macOS cuts at 1,024, Linux at 4,095
 KEPT = 3600.0  # seconds
+_UNSAFE = re.compile(r"[^\w.+-]", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What the hub has handed over to be typed."""
+    """What the hub has handed over to be typed. `attachments`: each with its `name` and the `blobs` of its content."""
 
     id: str
     role: str
@@ -29,6 +32,7 @@ class Message:
     reply_expected: bool = False
     urgent: bool = False
     priority: int = 3
+    attachments: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def of(cls, params: dict[str, Any]) -> "Message":
@@ -66,9 +70,11 @@ class Letters:
         threshold = os.environ.get("SYNAPSE_LONG_MESSAGE_THRESHOLD", "")
         self._longest = int(threshold) if threshold.isdigit() else profile.longest
 
-    def typed(self, message: Message, *, bracketed: bool, canonical: bool) -> str:
-        """The text for the terminal: sanitized, of a length and a shape that the program takes."""
+    def typed(self, message: Message, *, bracketed: bool, canonical: bool, files: Sequence[str] = ()) -> str:
+        """The text for the terminal: sanitized, of a length and a shape that the program takes; then where files lie."""
         text = sanitize(message.text).strip("\n")
+        if files:
+            text += f" (attached: {', '.join(files)})"
         head = header(message) if self._profile.header else ""
         whole = head + (text if bracketed else text.replace("\t", "    "))  # a tab that is no paste completes words
         if self._fits(text, whole, bracketed, canonical):
@@ -82,13 +88,21 @@ class Letters:
             return False
         return bracketed or "\n" not in text or self._profile.multiline == "type"
 
+    def keep(self, message: Message, number: int, content: bytes) -> str:
+        """Where an attachment lies now, under a name that is safe to type."""
+        name = _UNSAFE.sub("_", os.path.basename(str(message.attachments[number].get("name", ""))))[-80:]
+        return self._write(f"{message.id}-{number + 1}-{name.lstrip('.-') or 'file'}", content)
+
     def _put(self, id: str, text: str) -> str:
+        return self._write(f"{id}.txt", f"{text}\n".encode())
+
+    def _write(self, name: str, content: bytes) -> str:
         paths.make_private(self._folder)
         self._clear_old()
-        path = os.path.join(self._folder, f"{id}.txt")
+        path = os.path.join(self._folder, name)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+        with open(descriptor, "wb") as file:
+            file.write(content)
         return path
 
     def _clear_old(self) -> None:

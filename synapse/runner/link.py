@@ -91,6 +91,12 @@ class Link:
         self._wake.set()
         return report.answer
 
+    async def ask(self, verb: str, **params: Any) -> dict[str, Any]:
+        """The reply to a question; raises what the hub answers with, Unavailable when it is not there."""
+        if self._connection is None:
+            raise Unavailable("lost", "The hub is gone.")
+        return await self._connection.ask(verb, params)
+
     async def flush(self, seconds: float) -> None:
         """Wait until everything is told, at most that long."""
         waiting = [report.answer for report in self._reports]

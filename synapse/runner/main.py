@@ -6,6 +6,8 @@ import logging
 import logging.handlers
 import os
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from synapse import paths
@@ -17,6 +19,7 @@ from synapse.runner.profile import resolve
 from synapse.runner.spawn import become_session_leader
 
 LOG_BYTES, LOG_FILES = 1 << 20, 2
+KEPT = 14 * 24 * 3600.0  # seconds for which the log of an agent is kept after its last line
 
 
 def main(ready_fd: int) -> int:
@@ -43,7 +46,9 @@ async def _run(told: dict[str, Any], ready_fd: int) -> int:
     agent = Agent(spec, profile, argv, data)
 
     def ready(known: dict[str, Any]) -> None:
-        _log_to(str(log_path(data, known["key"], ".log")))
+        file = log_path(data, known["key"], ".log")
+        _forget_old(file.parent)
+        _log_to(str(file))
         say(ready_fd, known)
 
     status = await agent.run(ready)
@@ -54,6 +59,15 @@ def say(ready_fd: int, what: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
         os.write(ready_fd, dumps(what))
         os.close(ready_fd)
+
+
+def _forget_old(folder: Path) -> None:
+    """Take away the logs and last screens of agents that ended long ago."""
+    before = time.time() - KEPT
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another runner was quicker
+            if path.stat().st_mtime < before:
+                path.unlink()
 
 
 def _log_to(file: str) -> None:

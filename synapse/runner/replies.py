@@ -2,11 +2,13 @@
 
 import re
 
+from synapse.client.lines import dumps
 from synapse.runner.letters import Turn
 from synapse.runner.profile import Profile
 from synapse.runner.terminal import Mark, Terminal
 
 _SCROLLBAR = re.compile(r"^([^┃]*)\s┃$")
+LONGEST = 600_000  # bytes of an answer as JSON: more does not fit into one frame to the hub
 ENOUGH = 60  # characters of an echo that is shown cut
 FRAME = 8  # rows above a composer's cursor at which the echo of a message may begin
 
@@ -14,7 +16,7 @@ FRAME = 8  # rows above a composer's cursor at which the echo of a message may b
 def from_screen(profile: Profile, terminal: Terminal, turn: Turn) -> str:
     """The answer to what was typed in this turn; "" when there is none."""
     above = None if terminal.modes.alternate else turn.above
-    return answer(profile, terminal.text_since(turn.mark), turn.typed, prompt=turn.line, above=above)
+    return bounded(answer(profile, terminal.text_since(turn.mark), turn.typed, prompt=turn.line, above=above))
 
 
 def before(profile: Profile, terminal: Terminal) -> tuple[Mark, str]:
@@ -38,6 +40,17 @@ def answer(profile: Profile, text: str, typed: str, *, prompt: str = "", above: 
     if lines and prompt and lines[-1].strip() == prompt.strip():
         lines.pop()
     return "\n".join(lines).strip("\n")
+
+
+def bounded(text: str, longest: int = LONGEST) -> str:
+    """The text; of a very long one as many of the last lines as can be told, and that there were more."""
+    if len(dumps(text)) <= longest:
+        return text
+    lines, room = text.split("\n"), longest
+    first = len(lines)
+    while first and (room := room - len(dumps(lines[first - 1]))) > 0:
+        first -= 1
+    return "\n".join([f"[the first {first} of {len(lines)} lines are left out]", *lines[first:]])
 
 
 def after_echo(text: str, typed: str, above: str | None = "") -> str | None:

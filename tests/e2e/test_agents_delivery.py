@@ -166,3 +166,12 @@ def test_a_permission_dialog_holds_messages_and_is_answered_only_by_a_person(hou
     glass.type("1")
     assert house.task(task)["answer"] == "allowed"
     assert house.task(later)["answer"] == "PONG later"
+
+
+def test_attachments_lie_in_private_files_that_the_text_names(house: House) -> None:
+    house.agent("post")
+    (house.data / "picture.png").write_bytes(bytes(range(256)) * 4000)
+    answer = house.send("post", "look", "--attach", str(house.data / "picture.png"))
+    path = Path(answer.replace("\n", "").partition("(attached: ")[2].rstrip(")"))
+    assert path.read_bytes() == bytes(range(256)) * 4000
+    assert path.stat().st_mode & 0o777 == 0o600

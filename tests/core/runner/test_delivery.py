@@ -30,7 +30,7 @@ class Scene:
         self.keys: list[bytes] = []
         self.react: Callable[[bytes], None] = self.echo
         self.told: list[tuple[str, str]] = []
-        self.refuse: set[str] = set()
+        self.refuse: dict[str, str] = {}
         self.notes: list[str] = []
         self.turns: list[tuple[str, bool]] = []
         self.draft = self.mid_token = False
@@ -54,7 +54,7 @@ class Scene:
         self.told.append((verb.partition(".")[2], params["id"]))
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         if params["id"] in self.refuse:
-            answer.set_exception(Refused("busy", "No."))
+            answer.set_exception(Refused(self.refuse[params["id"]], "No."))
         else:
             answer.set_result({})
         return answer
@@ -121,6 +121,7 @@ async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setattr(deliveries, "ECHO_WITHIN", 0.1)
     monkeypatch.setattr(deliveries, "SUBMIT_WITHIN", 0.1)
     monkeypatch.setattr(deliveries, "QUIET", 0.1)
+    monkeypatch.setattr(deliveries, "BUSY_FOR", 0.02)
     monkeypatch.setattr(deliveries, "INTERRUPT_WITHIN", 0.2)
     scene = Scene(DEMO, tmp_path)
     yield scene
@@ -137,11 +138,21 @@ async def test_a_message_is_announced_pasted_seen_and_sent(scene: Scene) -> None
 
 
 async def test_nothing_is_typed_that_the_hub_does_not_want_typed(scene: Scene) -> None:
-    scene.refuse.add("m-1")
+    scene.refuse["m-1"] = "not_queued"
     scene.offer("m-1")
     scene.offer("m-2")
     await scene.is_told("delivered", "m-2")
     assert b"".join(scene.keys).count(b"hello") == 1
+
+
+async def test_what_may_not_be_typed_yet_is_typed_later(scene: Scene) -> None:
+    scene.refuse["m-1"] = "busy"
+    scene.offer("m-1")
+    await scene.is_told("typing", "m-1")
+    assert scene.keys == []
+    scene.refuse.clear()
+    await scene.is_told("delivered", "m-1")
+    assert len(scene.keys) == 2
 
 
 async def test_the_same_message_handed_over_twice_is_typed_once(scene: Scene) -> None:

@@ -82,3 +82,15 @@ def test_files_older_than_an_hour_are_taken_away(letters: Letters, tmp_path: Pat
     os.utime(old, (time.time() - 3700,) * 2)
     letters.typed(message("y" * 200), bracketed=True, canonical=False)
     assert [file.name for file in (tmp_path / "letters").iterdir()] == ["m-1.txt"]
+
+
+def test_attachments_are_private_files_with_harmless_names_and_the_text_says_where(
+    letters: Letters, tmp_path: Path
+) -> None:
+    sent = message("see", attachments=[{"name": "../a b;\n$(rm).png"}, {"name": "-rf"}, {"name": ""}])
+    files = [letters.keep(sent, number, b"\0content") for number in range(3)]
+    folder = tmp_path / "letters"
+    assert files == [str(folder / name) for name in ("m-1-1-a_b____rm_.png", "m-1-2-rf", "m-1-3-file")]
+    assert {(Path(file).stat().st_mode & 0o777, Path(file).read_bytes()) for file in files} == {(0o600, b"\0content")}
+    typed = Letters(Profile("plain"), str(tmp_path)).typed(sent, bracketed=True, canonical=False, files=files[:2])
+    assert typed == f"A2A: see (attached: {files[0]}, {files[1]})"

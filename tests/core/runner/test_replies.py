@@ -3,7 +3,7 @@
 import pytest
 
 from synapse.runner.profile import BUILT_IN, Profile, load
-from synapse.runner.replies import after_echo, answer
+from synapse.runner.replies import after_echo, answer, bounded
 from synapse.runner.terminal import Terminal
 
 DEMO = load(BUILT_IN / "demo.toml")
@@ -68,3 +68,12 @@ def test_what_has_scrolled_away_is_part_of_it() -> None:
         pass
     found = answer(PLAIN, terminal.text_since(mark), "seq 99", prompt="$ ")
     assert found.split("\n") == [str(n) for n in range(99)]
+
+
+def test_of_an_answer_that_is_too_long_to_tell_the_end_is_told() -> None:
+    text = "\n".join(f"漢字 {number}" for number in range(1000))
+    assert bounded(text) == text
+    first, *rest = bounded(text, 2000).split("\n")
+    assert first == f"[the first {1000 - len(rest)} of 1000 lines are left out]"
+    assert rest == text.split("\n")[-len(rest) :]
+    assert 50 < len(rest) < 200
