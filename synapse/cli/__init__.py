@@ -25,6 +25,9 @@ GROUPS = {
     "attach": "agents",
     "rename": "agents",
     "logs": "logs",
+    "config": "config",
+    "init": "init",
+    "reset": "init",
     "demo": "demo",
     "_runner": "agents",
     "_demo-agent": "agents",
@@ -35,5 +38,6 @@ SECTIONS = {
     "Talk": ("send", "reply", "interrupt", "broadcast", "inbox", "wait", "listen"),
     "Look": ("who", "list", "status", "state", "history", "events", "logs"),
     "Agents": ("run", "start", "attach", "stop", "kill", "rename"),
+    "Settings": ("config", "init", "reset"),
     "The hub": ("serve", "hub", "restart", "backup", "demo"),
 }
