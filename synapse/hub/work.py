@@ -17,6 +17,7 @@ from synapse.log.base import Log, Record
 from synapse.verb import Change, Reply, Request, Verb, Wait, change, query, wait
 
 _ENDS = {fact.kind: msgspec.json.Decoder(fact) for fact in (Completed, Failed, Canceled, Rejected)}
+INTERRUPT = b'{"jsonrpc":"2.0","method":"interrupt","params":{}}'
 MISSING = "MISSING_REPLY"
 
 
@@ -139,6 +140,9 @@ def cancel(call: Call, request: TaskRequest) -> TaskReply:
         raise Refused("not_yours", "Only who asked for a task, or a person, calls it off.")
     reason = "interrupted" if interrupted else "canceled"
     end_task(call, task, Canceled, text=request.reason or "It was called off.", source="hub", reason=reason)
+    runner = call.hub.sessions.runner(task.agent) if task.agent and not interrupted else None
+    if runner is not None:  # what it works on is wanted no more: told when that is stored
+        call.hub.outbox.tell(call.position, lambda position, what: runner.push(what), INTERRUPT)
     return TaskReply(task_id=task.id, state="canceled", position=call.reached)
 
 

@@ -140,3 +140,16 @@ async def test_history_of_one_agent_is_only_its_own(bench: Bench, bob: Peer, ali
     await bench.agent("eve")
     await alice("messages.send", to="bob,eve", text="work")
     assert [e["agent"] for e in (await alice("history.list", agent="eve"))["tasks"]] == ["eve"]
+
+
+async def test_an_agent_whose_task_is_called_off_is_interrupted_and_one_that_was_answered_is_not(bench: Bench) -> None:
+    alice, bob = bench.client("alice"), await bench.agent("bob")
+    first = (await alice("messages.send", to="bob", text="x"))["task_id"]
+    await bob.take()
+    await alice("tasks.cancel", task=first)
+    assert await bob.frame("interrupt") == {}
+    second = (await alice("messages.send", to="bob", text="y"))["task_id"]
+    await bob.take()
+    await bob("tasks.complete", task=second, text="done")
+    await bench.hub.flushed()
+    assert all(frame["method"] != "interrupt" for frame in bob.frames)
