@@ -38,7 +38,10 @@ def read(path: Path) -> tuple[dict[str, Any], MemoryLog]:
     log = MemoryLog()
     for line in lines[1:]:
         told = json.loads(line)
-        events = tuple(StoredEvent(*event[:4], json.dumps(event[4]).encode()) for event in told["events"])
+        events = tuple(
+            StoredEvent(kind, by, place, story, json.dumps(body).encode())
+            for kind, by, place, story, body in told["events"]
+        )
         record = Record(
             b64decode(told["id"]),
             told["position"],

@@ -1,0 +1,34 @@
+"""What the documentation must not forget."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from synapse.runner.profile import _TABLES, BUILT_IN, load
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_every_key_of_a_profile_is_in_its_page_and_the_pages_example_is_one(tmp_path: Path) -> None:
+    page = (DOCS / "profiles.md").read_text()
+    example = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert example
+    shown = tomllib.loads(example.group(1))
+    for table, keys in _TABLES.items():
+        assert set(keys) == {
+            key for key, value in (shown[table] if table else shown).items() if not isinstance(value, dict)
+        }
+    (tmp_path / "mine.toml").write_text(example.group(1))
+    assert load(tmp_path / "mine.toml").command == ("mytool", "--chat")
+
+
+def test_every_built_in_profile_is_named() -> None:
+    page = (DOCS / "profiles.md").read_text()
+    assert [path.stem for path in BUILT_IN.glob("*.toml") if f"`{path.stem}`" not in page] == []
+
+
+def test_every_file_that_the_readme_links_to_is_there() -> None:
+    root = DOCS.parent
+    linked = re.findall(r"\]\((?!http)([^)#]+)\)", (root / "README.md").read_text())
+    assert linked
+    assert [name for name in linked if not (root / name).exists()] == []
