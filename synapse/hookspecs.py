@@ -1,35 +1,81 @@
 """The plugin door: what a plugin may contribute. Each hook is called once at start and returns data.
 
 A plugin is a module named by an entry point of the group `synapse.plugins`, with functions of these names marked by
-`synapse.hookimpl`. Its verbs, kinds, projections and tables begin with the entry point's name.
+`synapse.hookimpl`. Its verbs, kinds, projections and tables begin with the entry point's name. The command line asks
+only for the commands and extensions, so what else a plugin needs is best imported inside its hooks.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pluggy
 
 from synapse.event import Fact
-from synapse.follower import Table
 from synapse.projection import Projection
 from synapse.verb import Verb
+
+if TYPE_CHECKING:
+    from synapse.follower import Table  # SQLite comes with it: a command needs none
 
 GROUP = "synapse.plugins"
 hookspec = pluggy.HookspecMarker("synapse")
 hookimpl = pluggy.HookimplMarker("synapse")
+P = TypeVar("P")
+
+
+class Call(Protocol):
+    """What a plugin's verbs, guards and reactions are given: who asks, when, the plugin's state, and how to say what
+    happened."""
+
+    @property
+    def by(self) -> str:
+        """The key of the participant who asks; `hub` when the hub or a plugin does."""
+
+    @property
+    def name(self) -> str:
+        """What the participant who asks is called."""
+
+    @property
+    def workspace(self) -> str:
+        """The workspace it asks from."""
+
+    @property
+    def at(self) -> float:
+        """Now, in seconds since 1970; it never runs backwards."""
+
+    @property
+    def position(self) -> int:
+        """The position of the record that this change becomes."""
+
+    @property
+    def reached(self) -> int:
+        """What a reply gives as its position: that of its record, or where nothing changes, of the state it found."""
+
+    def label(self, key: str) -> str:
+        """What the participant of a key is, or was, called."""
+
+    def state(self, kind: type[P]) -> P:
+        """The plugin's projection of that type."""
+
+    def emit(self, fact: Fact, story: str, workspace: str | None = None) -> None:
+        """In a verb that changes something: this happened, in the caller's workspace unless another is named."""
+
+
+Ask = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Owed:
     """A verb that must be called: it is asked for until it has answered, under a key that makes it happen once.
 
-    `then` is called when it was done, `otherwise` when it was refused.
+    `key` says what it is owed for, usually the position of an event; `<plugin>:<key>` is the idempotency key. `then` is
+    asked for when it was done, `otherwise` when it was refused; their keys follow from this one unless they are given.
     """
 
     verb: str
     params: dict[str, Any]
-    key: str
+    key: str = ""
     then: "Owed | None" = None
     otherwise: "Owed | None" = None
 
@@ -40,15 +86,18 @@ class Reaction:
     is to be done, read from the state; what is done must end what is owed."""
 
     kinds: frozenset[str]
-    owed: Callable[[Any], Iterable[Owed]]
+    owed: Callable[[Call], Iterable[Owed]]
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """A pure function of call and request that may raise Refused before the verb is decided; `verbs` names them."""
+    """A pure function of call and request that may raise Refused before a change is decided; `verbs` names them.
+
+    A guard that fails, or whose plugin is out of order, refuses. The request is a copy; a long text is there as a blob.
+    """
 
     verbs: frozenset[str]
-    check: Callable[[Any, Any], None]
+    check: Callable[[Call, Any], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +116,8 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """Options on a command that is there already; `after(client, values, reply)` is called when it was done."""
+    """Options (`synapse.Option`) on a core command. When one of them was given and the command's change is done,
+    `after(client, values, reply)` is called: a connected client, the plugin's options by name, the change's reply."""
 
     command: str
     options: tuple[Any, ...]
@@ -76,7 +126,7 @@ class Extension:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of `synapse status`: the reply of a reading verb, a line for each of its fields."""
+    """A part of `synapse status`: the reply of a reading verb that needs no parameters, a line for each of its fields."""
 
     title: str
     verb: str
@@ -84,7 +134,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of `synapse list`: a reading verb whose reply's `agents` gives a text for an agent's key."""
+    """A column of `synapse list`: a reading verb without parameters whose reply's `agents` gives a text by agent's key."""
 
     title: str
     verb: str
@@ -95,7 +145,7 @@ class Background:
     """Work beside the loop: `run(ask)` lives as long as the hub; `await ask(verb, params)` asks a verb as the plugin."""
 
     name: str
-    run: Callable[[Callable[[str, dict[str, Any]], Awaitable[Any]]], Awaitable[None]]
+    run: Callable[[Ask], Awaitable[None]]
 
 
 class Hooks:
@@ -112,7 +162,7 @@ class Hooks:
         return ()
 
     @hookspec
-    def synapse_tables(self) -> Iterable[Table]:
+    def synapse_tables(self) -> "Iterable[Table]":
         """Tables of the cache file, filled from the log: made anew at every call."""
         return ()
 
@@ -128,7 +178,7 @@ class Hooks:
 
     @hookspec
     def synapse_guards(self) -> Iterable[Guard]:
-        """What may refuse a verb of anybody."""
+        """What may refuse a change of anybody."""
         return ()
 
     @hookspec
@@ -163,3 +213,4 @@ class Hooks:
 
 
 NAMES = tuple(name for name in vars(Hooks) if name.startswith("synapse_"))
+FOR_COMMANDS = ("synapse_commands", "synapse_extensions")  # what the command line asks for

@@ -8,7 +8,7 @@ from pathlib import Path
 from synapse import __version__
 from synapse.clock import Clock
 from synapse.event import Kinds
-from synapse.hub import blobs, inbox, joining, looking, messages, reports, subscriptions, work
+from synapse.hub import blobs, inbox, joining, looking, messages, plugged, reports, subscriptions, work
 from synapse.hub.agents import Agents
 from synapse.hub.background import Backgrounds
 from synapse.hub.delivery import Deliveries
@@ -16,18 +16,19 @@ from synapse.hub.facts import CORE, HubStarted, HubStopped
 from synapse.hub.limits import Limits
 from synapse.hub.loop import STOPPING, Call, Hub
 from synapse.hub.mailbox import Mailbox
+from synapse.hub.plugged import Plugged
 from synapse.hub.presence import Presences
 from synapse.hub.reactions import Reactions
 from synapse.hub.recovery import Level, Recovery
 from synapse.hub.sessions import Session
-from synapse.hub.state import State
 from synapse.hub.subscriptions import Subscriptions
 from synapse.hub.sweeper import Processes, Sweeper
 from synapse.hub.tables import Tables
 from synapse.hub.tasks import Tasks
 from synapse.hub.workspaces import Workspaces
 from synapse.log.base import Log
-from synapse.plugins import Plugin
+from synapse.plugins import Plugin, fit
+from synapse.projection import Projection
 from synapse.verb import Change, Reply, Verb, Verbs, change
 
 VERBS: tuple[Verb, ...] = (
@@ -39,6 +40,7 @@ VERBS: tuple[Verb, ...] = (
     *blobs.VERBS,
     *work.VERBS,
     *subscriptions.VERBS,
+    *plugged.VERBS,
 )
 
 
@@ -82,19 +84,22 @@ class Core:
         cache: Path | None = None,
     ) -> None:
         self.plugins = tuple(plugins)
+        projections: list[Projection] = [Workspaces(), Agents(), Tasks(), Mailbox()]
+        fit(self.plugins, VERBS, [fact.kind for fact in CORE], [projection.name for projection in projections])
         working = [plugin for plugin in self.plugins if plugin.works]
-        projections = [projection for plugin in working for projection in plugin.projections]
+        projections += [projection for plugin in working for projection in plugin.projections]
         facts = [fact for plugin in working for fact in plugin.facts]
-        state = State([Workspaces(), Agents(), Tasks(), Mailbox(), *projections])
-        self.verbs = Verbs(*VERBS, *(verb for plugin in working for verb in plugin.verbs))
-        self.hub = Hub(log, state, Kinds(*CORE, *facts), clock, limits=limits, admit=joining.admit)
-        for guard in (guard for plugin in working for guard in plugin.guards):
-            for name in guard.verbs:
-                self.hub.guards.setdefault(name, []).append(guard.check)
-        self._tables = [table for plugin in working for table in plugin.tables]
+        self.verbs = Verbs(*VERBS, *(verb for plugin in working for verb in plugged.verbs(plugin)))
+        self.hub = Hub(
+            log, Plugged(projections, working), Kinds(*CORE, *facts), clock, limits=limits, admit=joining.admit
+        )
+        for name, check in (guard for plugin in working for guard in plugged.guards(plugin)):
+            self.hub.guards.setdefault(name, []).append(check)
+        self._followed = [table for plugin in working for table in plugin.tables]
         self._cache = cache
-        self.reactions = Reactions(self.hub, self.verbs, [(p.name, r) for p in working for r in p.reactions])
-        self.background = Backgrounds(self.hub, self.verbs, [(p.name, b) for p in working for b in p.background])
+        self.reactions = Reactions(self.hub, self.verbs, working)
+        self.background = Backgrounds(self.hub, self.verbs, working)
+        self.hub.place.plugins, self.hub.place.failures = self.plugins, self.failures
         self.hub.subscriptions = Subscriptions(self.hub)
         self.recovery = Recovery(self.hub, retry=retry, folded=self._folded, whole=self._whole)
         self.deliveries = Deliveries(self.hub)
@@ -106,15 +111,32 @@ class Core:
         """Get level with the log, take the lease, and answer from now on."""
         self._pid = pid
         level = await self.recovery.load()
+        self._follow()
         self.hub.resume()
         self._lease()
         await self.hub.flushed()
-        if self._tables and self._cache is not None:
-            self.hub.tables = Tables(self.hub, self._cache, self._tables)
         self.sweeper.soon()
         self.reactions.look()
         self.background.start()
         return level
+
+    def _follow(self) -> None:
+        """Have the tables of plugins filled; those of plugins that are gone are dropped from a file that is there."""
+        if self._followed and self._cache is None:
+            raise ValueError("a plugin has tables: they need a cache file")
+        if self._cache is not None and (self._followed or self._cache.exists()):
+            self.hub.tables = Tables(self.hub, self._cache, self._followed)
+
+    def failures(self) -> dict[str, str]:
+        """What is out of order, and why: projections, tables, background work, reactions, plugins that are left out."""
+        tables = self.hub.tables.failures if self.hub.tables is not None else {}
+        return (
+            self.hub.state.broken
+            | {f"table {name}": why for name, why in tables.items()}
+            | self.background.failures
+            | self.reactions.failures
+            | {f"plugin {plugin.name}": plugin.failure for plugin in self.plugins if plugin.failure}
+        )
 
     def _lease(self) -> None:
         self.hub.epoch = self.hub.head + 1
@@ -169,6 +191,8 @@ class Core:
         self.recovery.close()
         hub.outbox.settle(lambda position: False, hub.outbox.committed, STOPPING)
         if hub.tables is not None:
-            await asyncio.to_thread(hub.tables.close)
+            hub.tables.stop()
         hub.readers.shutdown(wait=True, cancel_futures=True)
+        if hub.tables is not None:
+            await asyncio.to_thread(hub.tables.close)
         hub.writer.close()

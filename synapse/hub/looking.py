@@ -97,8 +97,16 @@ class AgentRow(Reply, kw_only=True, omit_defaults=False):
     queued: int
 
 
+class Part(Struct, kw_only=True):
+    """What a plugin adds to a command's answer: a title, and the reading verb that it is made from."""
+
+    title: str
+    verb: str
+
+
 class ListReply(Reply, kw_only=True):
     agents: list[AgentRow] = field(default_factory=list)
+    columns: list[Part] = field(default_factory=list)
 
 
 def row(call: Call, agent: Agent) -> AgentRow:
@@ -128,7 +136,13 @@ def row(call: Call, agent: Agent) -> AgentRow:
 def list_agents(call: Call, request: ListRequest) -> ListReply:
     """The agents and how they are."""
     agents = [a for a in _chosen(call, request.workspace) if request.all or a.wrapped]
-    return ListReply(agents=[row(call, a) for a in agents])
+    return ListReply(agents=[row(call, a) for a in agents], columns=_parts(call, "columns"))
+
+
+def _parts(call: Call, what: str) -> list[Part]:
+    return [
+        Part(title=part.title, verb=part.verb) for plugin in call.hub.place.plugins for part in getattr(plugin, what)
+    ]
 
 
 class ShowRequest(Request, kw_only=True):
@@ -244,6 +258,7 @@ class HubStatus(Struct, kw_only=True):
 
 class StatusReply(Reply, kw_only=True):
     hub: HubStatus
+    sections: list[Part] = field(default_factory=list)
 
 
 @read("hub.status")
@@ -264,10 +279,11 @@ def status(call: Call, request: StatusRequest) -> StatusReply:
             tasks=len(call.state(Tasks).live),
             queued=len(call.state(Mailbox)),
             read_only=hub.read_only,
-            broken=dict(hub.state.broken),
+            broken=hub.state.broken | place.failures(),
             refusals=hub.refusals,
             start_line=place.start_line,
-        )
+        ),
+        sections=_parts(call, "sections"),
     )
 
 

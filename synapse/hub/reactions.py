@@ -3,83 +3,129 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import msgspec
 
-from synapse.errors import SynapseError, Unavailable
+from synapse.errors import NotFound, SynapseError
 from synapse.event import Event
 from synapse.hookspecs import Owed, Reaction
 from synapse.hub.loop import Hub
+from synapse.hub.plugged import View, Whole
 from synapse.hub.sessions import Session
-from synapse.verb import Verbs
+from synapse.plugins import Plugin, watched
+from synapse.verb import Shape, Verb
 
 logger = logging.getLogger(__name__)
 REMEMBERED = 10_000  # what was done and is still owed is not done again and again
+AT_ONCE = 100  # unanswered requests of one plugin
+PASSING = (429, 503)  # too fast, or not now: it is owed still
+
+
+class _One:
+    """A reaction, whose it is, and what it has asked for and not been answered yet."""
+
+    def __init__(self, plugin: Plugin, reaction: Reaction) -> None:
+        self.plugin = plugin.name
+        self.kinds = reaction.kinds
+        self.owed = watched(plugin.name, "a reaction", lambda call: list(reaction.owed(call)))
+        self.whole = Whole(plugin)
+        self.session = Session(key="hub", system=True)
+        self.open = 0
 
 
 class Reactions:
     """Asks for what is owed, each under its own key, until it has an answer."""
 
-    def __init__(self, hub: Hub, verbs: Verbs, reactions: Iterable[tuple[str, Reaction]]) -> None:
+    def __init__(self, hub: Hub, verbs: Iterable[Verb], plugins: Iterable[Plugin]) -> None:
         self._hub = hub
-        self._verbs = verbs
-        self._reactions = tuple(reactions)
-        self._sessions = {plugin: Session(key="hub", system=True) for plugin, _ in self._reactions}
-        self._touched: set[int] = set(range(len(self._reactions)))
+        self._verbs = {verb.name: verb for verb in verbs}
+        self._all = [_One(plugin, reaction) for plugin in plugins for reaction in plugin.reactions]
+        self._touched: dict[_One, None] = dict.fromkeys(self._all)
         self._asked: dict[str, None] = {}
         self._retry: asyncio.TimerHandle | None = None
-        if self._reactions:
+        self._closed = False
+        self.failures: dict[str, str] = {}
+        if self._all:
             hub.on_publish.append(self._published)
             hub.on_commit.append(lambda touched: self.look())
 
     def _published(self, position: int, events: list[Event]) -> None:
         kinds = {event.kind for event in events}
-        self._touched.update(n for n, (_, reaction) in enumerate(self._reactions) if reaction.kinds & kinds)
+        self._touched.update({one: None for one in self._all if one.kinds & kinds})
 
     def look(self) -> None:
         """Ask for whatever is owed by the reactions that were touched."""
-        touched, self._touched = self._touched, set()
-        for number in sorted(touched):
-            plugin, reaction = self._reactions[number]
-            try:
-                owed = list(reaction.owed(self._hub.call(self._sessions[plugin])))
-            except Exception:
-                logger.exception("a reaction of %s failed", plugin)
-                continue
-            for one in owed:
-                self._ask(plugin, one, number)
-
-    def _ask(self, plugin: str, owed: Owed, number: int) -> None:
-        key = f"{plugin}:{owed.key}"
-        if key in self._asked:
+        if not self._touched or self._hub.suspended or self._closed:
             return
-        self._asked[key] = None
+        touched, self._touched = self._touched, {}
+        for one in touched:
+            self._look(one)
+
+    def _look(self, one: _One) -> None:
+        name = f"{one.plugin}: reactions"
+        try:
+            call = self._hub.call(one.session)
+            one.whole.check(call)
+            found: list[Owed] = one.owed(View(call, one.plugin))
+            for owed in found:
+                if one.open >= AT_ONCE:
+                    self._touched[one] = None  # the rest when these are answered
+                    break
+                self._ask(one, owed, owed.key)
+        except Exception as error:
+            self.failures[name] = f"{type(error).__name__}: {error}"
+            logger.exception("a reaction of %s failed", one.plugin)
+        else:
+            self.failures.pop(name, None)
+
+    def _ask(self, one: _One, owed: Owed, key: str) -> None:
+        if not key:
+            raise ValueError(f"{owed.verb} is owed without a key that says what for")
+        whole_key = f"{one.plugin}:{key}"
+        if whole_key in self._asked:
+            return
+        self._asked[whole_key] = None
         if len(self._asked) > REMEMBERED:
             del self._asked[next(iter(self._asked))]
+        answer = partial(self._done, one, owed, key)
+        one.open += 1
         try:
-            verb = self._verbs.get(owed.verb)
-            request = verb.parse(msgspec.json.encode({**owed.params, "idempotency_key": key}))
+            verb, request = self._request(one, owed, whole_key)
         except SynapseError as error:
-            self._done(plugin, owed, number, key, error)
-            return
-        self._hub.ask(
-            self._sessions[plugin], verb, request, lambda position, what: self._done(plugin, owed, number, key, what)
-        )
+            self._hub.loop.call_soon(answer, self._hub.head, error)
+        else:
+            self._hub.ask(one.session, verb, request, answer)
 
-    def _done(self, plugin: str, owed: Owed, number: int, key: str, what: object) -> None:
-        if isinstance(what, Unavailable):
-            self._asked.pop(key, None)  # not now: it is owed still
-            self._touched.add(number)
+    def _request(self, one: _One, owed: Owed, key: str) -> tuple[Verb, Any]:
+        """The verb, also an internal one of the plugin itself, and the request under its key."""
+        verb = self._verbs.get(owed.verb)
+        if verb is None or (verb.internal and verb.owner != one.plugin):
+            raise NotFound("unknown_verb", f"There is no verb {owed.verb!r}.")
+        keyed = {"idempotency_key": key} if verb.shape is Shape.CHANGE else {}
+        return verb, verb.parse(msgspec.json.encode({**owed.params, **keyed}))
+
+    def _done(self, one: _One, owed: Owed, key: str, position: int, what: object) -> None:
+        one.open -= 1
+        follows: Owed | None = None
+        if isinstance(what, SynapseError) and what.status in PASSING:
+            self._asked.pop(f"{one.plugin}:{key}", None)
+            self._touched[one] = None
             self._again()
         elif isinstance(what, SynapseError):
-            logger.warning("%s owes %s, which was refused: %s", plugin, owed.verb, what)
-            if owed.otherwise is not None:
-                self._ask(plugin, owed.otherwise, number)
-        elif owed.then is not None:
-            self._ask(plugin, owed.then, number)
+            logger.warning("%s owes %s for %s, which was refused: %s", one.plugin, owed.verb, key, what)
+            follows = _after(owed.otherwise, f"{key}:otherwise", str(what))
+        else:
+            follows = _after(owed.then, f"{key}:then", "")
+        if follows is not None:
+            self._ask(one, follows, follows.key)
+        if one in self._touched and one.open == 0:
+            self._hub.loop.call_soon(self.look)
 
     def _again(self) -> None:
-        if self._retry is None:
+        if self._retry is None and not self._closed:
             self._retry = self._hub.loop.call_later(1.0, self._later)
 
     def _later(self) -> None:
@@ -87,5 +133,14 @@ class Reactions:
         self.look()
 
     def close(self) -> None:
+        self._closed = True
         if self._retry is not None:
             self._retry.cancel()
+
+
+def _after(owed: Owed | None, key: str, why: str) -> Owed | None:
+    """What follows, under a key of its own; a parameter that is `{reason}` becomes what the refusal said."""
+    if owed is None:
+        return None
+    params = {name: why if value == "{reason}" else value for name, value in owed.params.items()}
+    return replace(owed, key=owed.key or key, params=params)

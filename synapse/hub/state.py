@@ -46,7 +46,7 @@ class State:
                 continue
             try:
                 projection.apply(event)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 log.exception("projection %s failed at %s %s", projection.name, event.address, event.kind)
                 self._broken[projection.name] = f"{type(error).__name__} at event {event.address} ({event.kind})"
 
