@@ -8,7 +8,19 @@ from pathlib import Path
 from synapse import __version__
 from synapse.clock import Clock
 from synapse.event import Kinds
-from synapse.hub import blobs, inbox, joining, looking, messages, plugged, reports, subscriptions, work
+from synapse.hub import (
+    blobs,
+    inbox,
+    joining,
+    looking,
+    manifest,
+    messages,
+    offers,
+    plugged,
+    reports,
+    subscriptions,
+    work,
+)
 from synapse.hub.agents import Agents
 from synapse.hub.background import Backgrounds
 from synapse.hub.delivery import Deliveries
@@ -16,6 +28,7 @@ from synapse.hub.facts import CORE, HubStarted, HubStopped
 from synapse.hub.limits import Limits
 from synapse.hub.loop import STOPPING, Call, Hub
 from synapse.hub.mailbox import Mailbox
+from synapse.hub.offers import Offers
 from synapse.hub.plugged import Plugged
 from synapse.hub.presence import Presences
 from synapse.hub.reactions import Reactions
@@ -39,6 +52,8 @@ VERBS: tuple[Verb, ...] = (
     *reports.VERBS,
     *blobs.VERBS,
     *work.VERBS,
+    *offers.VERBS,
+    *manifest.VERBS,
     *subscriptions.VERBS,
     *plugged.VERBS,
 )
@@ -84,7 +99,7 @@ class Core:
         cache: Path | None = None,
     ) -> None:
         self.plugins = tuple(plugins)
-        projections: list[Projection] = [Workspaces(), Agents(), Tasks(), Mailbox()]
+        projections: list[Projection] = [Workspaces(), Agents(), Tasks(), Mailbox(), Offers()]
         fit(self.plugins, VERBS, [fact.kind for fact in CORE], [projection.name for projection in projections])
         working = [plugin for plugin in self.plugins if plugin.works]
         projections += [projection for plugin in working for projection in plugin.projections]

@@ -271,6 +271,51 @@ class Rejected(_Ended, frozen=True):
     reason: str = ""
 
 
+class OfferMade(Fact, frozen=True):
+    """A participant offers something, or offers it anew: so much of it, until `expires` (seconds since 1970)."""
+
+    kind: ClassVar[str] = "offers.made"
+    id: str
+    key: str
+    sort: str  # what kind of thing: `gpu`, `browser`, `reviews`
+    name: str
+    capacity: float = 1.0
+    meta: dict[str, str] = field(default_factory=dict)
+    expires: float = 0.0
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        return (self.key,)
+
+
+class OfferWithdrawn(Fact, frozen=True):
+    """An offer is over; `reason` is `withdrawn` or `expired`."""
+
+    kind: ClassVar[str] = "offers.withdrawn"
+    id: str
+    key: str
+    reason: str = "withdrawn"
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        return (self.key,)
+
+
+class Advertised(Fact, frozen=True):
+    """A participant's capability card, in place of the one before; an empty one takes it down."""
+
+    kind: ClassVar[str] = "agents.advertised"
+    key: str
+    description: str = ""
+    skills: tuple[str, ...] = ()
+    task_classes: tuple[str, ...] = ()
+    model: str = ""
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        return (self.key,)
+
+
 class LogForgotten(Fact, frozen=True):
     """Finished stories were removed from the log."""
 
@@ -312,6 +357,9 @@ CORE: tuple[type[Fact], ...] = (
     Failed,
     Canceled,
     Rejected,
+    OfferMade,
+    OfferWithdrawn,
+    Advertised,
     LogForgotten,
     LogRedacted,
 )

@@ -7,6 +7,7 @@ from synapse.errors import NotFound, Refused
 from synapse.hub.agents import Agent, Agents
 from synapse.hub.loop import Call, Hub
 from synapse.hub.mailbox import TYPING, Mailbox
+from synapse.hub.offers import Card, OfferRow, Offers, offer_row
 from synapse.hub.sessions import Live
 from synapse.hub.tasks import Task, Tasks
 from synapse.verb import Permission, Reply, Request, Verb, read, session
@@ -166,6 +167,8 @@ class AgentReply(Reply, kw_only=True):
     child_pid: int = 0
     socket: str = ""
     task: TaskLine | None = None
+    card: Card | None = None
+    offers: list[OfferRow] = field(default_factory=list)
     waiting: list[TaskLine] = field(default_factory=list)
 
 
@@ -188,7 +191,7 @@ def show(call: Call, request: ShowRequest) -> AgentReply:
     if agent is None:
         count = len(call.state(Mailbox).of(box))
         raise NotFound("away", f"'{request.target}' is not here; {count} messages wait for it.", waiting=count)
-    current = tasks.current(agent.key)
+    current, offers = tasks.current(agent.key), call.state(Offers)
     return AgentReply(
         agent=row(call, agent),
         live=status_of(call.hub, agent),
@@ -197,6 +200,8 @@ def show(call: Call, request: ShowRequest) -> AgentReply:
         socket=agent.socket,
         presence="ONLINE" if call.hub.sessions.here(agent.key) else "AWAY",
         task=_line(call, current) if current else None,
+        card=offers.card(agent.key) if offers.has_card(agent.key) else None,
+        offers=[offer_row(offer, agent, call.at) for offer in offers.of(agent.key)],
         waiting=[_line(call, t) for t in tasks.of(box) if current is None or t.id != current.id],
     )
 

@@ -15,6 +15,7 @@ from synapse.hub.facts import (
     Submitted,
 )
 from synapse.hub.loop import Call
+from synapse.hub.manifest import CLASS, route
 from synapse.hub.tasks import DEEPEST, Tasks
 from synapse.verb import Change, Reply, Verb, change
 
@@ -26,6 +27,7 @@ _SUM = re.compile(r"[0-9a-f]{64}\Z")
 class SendRequest(Change, kw_only=True):
     """`to` is a name, id, profile, `workspace/name`, a comma list, a glob or `all`; `mode` is notify, wait or silent.
 
+    `class:NAME` in `to` is whoever advertises that class of tasks, the idle first.
     `force` takes a bare name that is only in another workspace.
     """
 
@@ -59,11 +61,10 @@ def send(call: Call, request: SendRequest) -> SendReply:
     author = agents.get(call.by)
     if author is None and call.by and not call.session.system:
         raise Refused("not_joined", "Your stay here is over: join again.")
-    person = call.session.user
     targets = request.to.split(",")
     if len(targets) > MOST:
         raise BadRequest("too_many", f"{len(targets)} addressees: up to {MOST} by name; use a glob for more.")
-    found = dict(agents.find(target.strip(), call.workspace, person, force=request.force) for target in targets)
+    found = dict(_find(call, target.strip(), force=request.force) for target in targets)
     sent = [_send_one(call, request, author, box, agent) for box, agent in found.items()]
     tasks = tuple(sent) if request.mode != "silent" else ()
     names = tuple(agent.name if agent else agents.label(box) for box, agent in found.items())
@@ -74,6 +75,13 @@ def send(call: Call, request: SendRequest) -> SendReply:
         to=names,
         tasks=tasks if len(tasks) > 1 else (),
     )
+
+
+def _find(call: Call, target: str, *, force: bool) -> tuple[str, Agent | None]:
+    """The box that a target means, and who owns it now."""
+    if target.lower().startswith(CLASS):
+        return route(call, target)
+    return call.state(Agents).find(target, call.workspace, call.session.user, force=force)
 
 
 def check_blob(blob: str) -> None:

@@ -4,13 +4,15 @@ import asyncio
 import logging
 from typing import Protocol
 
-from synapse.errors import SynapseError
+from synapse.errors import SynapseError, Unavailable
+from synapse.event import Event
 from synapse.hub.agents import Agent, Agents
 from synapse.hub.ending import answer_requester, end_task
-from synapse.hub.facts import Acknowledged, DeadLettered, Failed, WaitEnded
+from synapse.hub.facts import Acknowledged, DeadLettered, Failed, OfferMade, OfferWithdrawn, WaitEnded
 from synapse.hub.joining import bury, depart
 from synapse.hub.loop import Call, Hub
 from synapse.hub.mailbox import QUEUED, READ, Mailbox
+from synapse.hub.offers import Offers
 from synapse.hub.sessions import Session
 from synapse.hub.tasks import Tasks
 from synapse.verb import Change, Reply, change
@@ -65,7 +67,7 @@ def sweep(call: Call, request: SweepRequest) -> SweepReply:
             return SweepReply(more=True)
     if not request.ripe:
         return SweepReply(more=False)
-    return SweepReply(more=_end_waits(call) or _expire_mail(call))
+    return SweepReply(more=_end_waits(call) or _expire_offers(call) or _expire_mail(call))
 
 
 def _end_waits(call: Call) -> bool:
@@ -80,6 +82,19 @@ def _end_waits(call: Call) -> bool:
         if len(call.events) >= AT_ONCE:
             return True
     return False
+
+
+def _expire_offers(call: Call) -> bool:
+    """What was offered for a time that is over."""
+    agents = call.state(Agents)
+    for offer in call.state(Offers).due(call.hub.clock.now())[:AT_ONCE]:
+        agent = agents.get(offer.key)
+        call.emit(
+            OfferWithdrawn(id=offer.id, key=offer.key, reason="expired"),
+            offer.key,
+            agent.workspace if agent else offer.workspace,
+        )
+    return len(call.events) >= AT_ONCE
 
 
 def _expire_mail(call: Call) -> bool:
@@ -111,6 +126,7 @@ class Sweeper:
         self._clocks = (hub.clock.now(), hub.clock.monotonic())
         self._quiet_until = hub.clock.monotonic() + HEARTBEAT
         hub.on_commit.append(self._committed)
+        hub.on_publish.append(self._published)
 
     def soon(self, seconds: float = 0.0) -> None:
         """Look within that time."""
@@ -131,6 +147,11 @@ class Sweeper:
             self.soon()
         elif self._hub.state.get(Tasks).waited_for:
             self.soon(WAIT_GRACE)
+
+    def _published(self, position: int, events: list[Event]) -> None:
+        """Something may be offered for a short time."""
+        if any(isinstance(event.body, OfferMade) for event in events):
+            self.soon(self._until_due())
 
     def run(self) -> None:
         """Sweep now."""
@@ -153,7 +174,16 @@ class Sweeper:
         elif uncertain:
             self.soon(LOOK_AGAIN)
         else:
-            self.soon(IDLE)
+            self.soon(self._until_due())
+
+    def _until_due(self) -> float:
+        """Seconds until something expires that was offered for a time; at most those between two sweeps."""
+        now = self._hub.clock.monotonic()
+        try:
+            due = self._hub.state.get(Offers).next_due() - self._hub.clock.now()
+        except Unavailable:
+            return IDLE  # it is out of order
+        return min(IDLE, max(due, self._quiet_until - now, 0.0))
 
     def _forget(self) -> None:
         """What was remembered about tasks and stays that are over."""
