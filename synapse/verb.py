@@ -71,6 +71,7 @@ class Verb:
     """The declaration of one verb.
 
     `watches` (waits only) names the stories and parties whose events may change the answer;
+    `lasting` ones (of shape SESSION) are about a connection that stays, which one HTTP request has not;
     `spill` a field that becomes a blob when it is longer than `spill_over`;
     an `anonymous` change needs no participant behind it; an `internal` verb is the hub's own and has no face.
     """
@@ -87,6 +88,7 @@ class Verb:
     spill_over: int = INLINE
     anonymous: bool = False
     internal: bool = False
+    lasting: bool = False
     owner: str = ""  # the plugin whose verb it is
     tables: tuple[str, ...] = ()  # a query that reads these tables of the cache file, not the log
 

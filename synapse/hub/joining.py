@@ -138,7 +138,7 @@ class AttachRequest(Request, kw_only=True):
     live: Live = field(default_factory=Live)
 
 
-@session("agents.attach", Permission.WRITE)
+@session("agents.attach", Permission.WRITE, lasting=True)
 def attach(call: Call, request: AttachRequest) -> AgentReply:
     """Say that this connection is the runner of an agent, from now on, and how the agent is."""
     agent = call.state(Agents).get(request.key)
@@ -186,7 +186,7 @@ class Nothing(Reply, kw_only=True, omit_defaults=False):
     ok: bool = True
 
 
-@session("agents.report", Permission.WRITE)
+@session("agents.report", Permission.WRITE, lasting=True)
 def report(call: Call, request: Live) -> Nothing:
     """Tell how the agent of this runner is now."""
     if not call.session.runner_of:

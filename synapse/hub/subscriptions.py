@@ -152,7 +152,7 @@ class FollowReply(Reply, kw_only=True):
     after: int
 
 
-@session("events.follow")
+@session("events.follow", lasting=True)
 def follow(call: Call, request: FollowRequest) -> FollowReply:
     """Follow the log on this connection: each event comes as a notification."""
     hub, who = call.hub, call.session

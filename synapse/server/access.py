@@ -1,4 +1,4 @@
-"""Who may come in by the local socket, and as whom."""
+"""Who somebody is that has come in, and what they may do."""
 
 import os
 import pwd
@@ -19,6 +19,8 @@ from synapse.verb import Permission
 PROTOCOL = 1
 BELOW_A_RUNNER = frozenset({Permission.READ, Permission.WRITE})
 EVERYTHING = frozenset(Permission)
+NAMELESS = "api"  # who somebody is that has neither a name nor the right to speak for the person
+ANYWHERE = "default"  # the workspace of who does not say, where it cannot be known
 
 
 class Hello(Struct, kw_only=True):
@@ -55,24 +57,34 @@ def check_user(peer: Peer) -> None:
         raise Refused("other_user", "This hub belongs to another user of this machine.")
 
 
-def identify(hub: Hub, hello: Hello, session: Session, *, ancestors: Callable[[int], Iterable[int]]) -> None:
+def identify(
+    hub: Hub,
+    hello: Hello,
+    session: Session,
+    *,
+    ancestors: Callable[[int], Iterable[int]],
+    granted: frozenset[Permission] | None = None,
+) -> None:
     """Fill in the session: which participant this is, in which workspace, and what it may do.
 
     Below a runner: that agent, whatever the call says. Else the agent that the environment names. Else `--from`: the
     participant of that name, who joins as a plain client on first use. Else the person. Runners, what runs below
     them, and a process that the kernel cannot name have no permission that is meant for a person.
+
+    `granted` is what somebody who came by TCP may do at most; without `admin` it speaks for plain clients only.
     """
+    most = granted if granted is not None else EVERYTHING if session.pid else BELOW_A_RUNNER
     if hello.protocol != PROTOCOL:
         raise Refused("protocol", f"This hub speaks protocol {PROTOCOL}: `synapse restart` after an upgrade.")
     session.user = names.fit(hello.user or _login(session.uid), "person-1")
     _place(hub, hello, session)
     if hello.runner:
-        session.permissions = BELOW_A_RUNNER
+        session.permissions = BELOW_A_RUNNER & most
         return
     agents = hub.state.get(Agents)
-    below = _runner_above(hub, session.pid, ancestors)
+    below = runner_above(hub, session.pid, ancestors)
     inside = below or _agent_of(agents, hello.agent)
-    session.permissions = BELOW_A_RUNNER if inside or not session.pid else EVERYTHING
+    session.permissions = BELOW_A_RUNNER & most if inside else most
     if inside:
         agent = agents.get(inside)
         assert agent is not None
@@ -82,7 +94,7 @@ def identify(hub: Hub, hello: Hello, session: Session, *, ancestors: Callable[[i
     elif hello.agent:
         raise Refused("agent_gone", f"SYNAPSE_AGENT_ID is {hello.agent[:80]}, and that agent is not here any more.")
     else:
-        _by_name(agents, hello, session)
+        _by_name(agents, hello, session, anybody=granted is None or Permission.ADMIN in granted)
 
 
 def _login(uid: int) -> str:
@@ -104,7 +116,7 @@ def _place(hub: Hub, hello: Hello, session: Session) -> None:
         session.folder = "" if workspaces.known(hello.folder) else hello.folder
 
 
-def _runner_above(hub: Hub, pid: int, ancestors: Callable[[int], Iterable[int]]) -> str:
+def runner_above(hub: Hub, pid: int, ancestors: Callable[[int], Iterable[int]]) -> str:
     """The agent whose runner is an ancestor of the process."""
     by_pid = {runner.pid: runner.runner_of for runner in hub.sessions.runners() if runner.pid}
     if not by_pid or not pid:
@@ -118,16 +130,26 @@ def _agent_of(agents: Agents, id: str) -> str:
     return next((agent.key for agent in agents if agent.id == id or agent.key == id), "")
 
 
-def _by_name(agents: Agents, hello: Hello, session: Session) -> None:
-    if hello.as_name:
-        name, workspace, kind = names.check_name(hello.as_name), session.workspace, "client"
+def _by_name(agents: Agents, hello: Hello, session: Session, *, anybody: bool) -> None:
+    if hello.as_name or not anybody:
+        name, workspace, kind = names.check_name(hello.as_name or NAMELESS), session.workspace, "client"
     else:
         name, workspace, kind = session.user, "", "person"
     there = agents.named(workspace, name)
+    if there is not None and not anybody and there.type != kind:
+        raise Refused("not_you", f"'{name}' is not a plain client: to speak as somebody else takes the scope 'admin'.")
     if there is not None:
         session.key = there.key
     else:
         session.wanted = Joined(key="", name=name, type=kind, id=name, chosen=True)
+
+
+def usual_workspace(hub: Hub, name: str) -> str:
+    """The workspace of a caller that names none: where its name is, else the only one with agents, else `default`."""
+    agents = hub.state.get(Agents)
+    named = {agent.workspace for agent in agents if agent.name == name and agent.workspace} if name else ()
+    found = named or {agent.workspace for agent in agents if agent.wrapped}
+    return next(iter(found)) if len(found) == 1 else ANYWHERE
 
 
 def welcome(hub: Hub, session: Session, version: str) -> Welcome:

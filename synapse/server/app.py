@@ -5,31 +5,37 @@ import contextlib
 import difflib  # noqa: F401 - used for the first time when a verb is misspelt; nothing is imported once the doors are open
 import errno
 import gc
-import ipaddress
 import logging
 import os
 import signal
 import socket
+import ssl
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
-from msgspec import json
 
-from synapse import __version__, paths, plugins
+from synapse import __version__, ids, paths, plugins
 from synapse.clock import SystemClock
 from synapse.errors import Refused
 from synapse.hub.core import Core
 from synapse.hub.limits import Limits
 from synapse.log.sqlite import SqliteLog
-from synapse.server.local import MAX_CLIENTS, LocalDoor
+from synapse.server import tokens
+from synapse.server.connection import MAX_CLIENTS, Seats
+from synapse.server.gate import SAME_USER, Gate, loopback
+from synapse.server.http import HttpDoor
+from synapse.server.local import LocalDoor
 from synapse.server.lock import FolderLock
+from synapse.server.metrics import Commits, Metrics
 from synapse.server.platform import MachineProcesses
+from synapse.server.tokens import Token, Tokens
+from synapse.server.websocket import WebSocketDoor
 
 logger = logging.getLogger(__name__)
 BACKLOG = 1024
-CORE = web.AppKey("core", Core)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,13 @@ class Options:
     rate: float = 2000.0
     burst: float = 4000.0
     disabled: tuple[str, ...] = ()  # plugins that are left out
+    token: str = ""
+    token_file: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    insecure: bool = False  # other machines may come without TLS
+    metrics: bool | None = None  # None: on loopback only
+    metrics_token: str = ""
 
 
 class Server:
@@ -80,6 +93,7 @@ class Server:
         if options.db and file.parent.is_dir():
             locks.append(FolderLock(options.data, path=f"{file}.lock"))  # the hub of another folder may have it
             stack.callback(locks[-1].release)
+        known, tls = _secured(options)
         listening = _listen(options.host, options.port)
         stack.callback(listening.close)
         port = listening.getsockname()[1]
@@ -94,18 +108,31 @@ class Server:
             plugins=plugins.load(options.disabled),
             cache=Path(options.data) / "cache.db",
         )
-        runner = await _http(core)
+        near = loopback(options.host)
+        if near and sys.platform != "linux":
+            known = known.plus(Token(_own_token(options.data).encode(), SAME_USER))
+        seats = Seats(options.max_clients)
+        self.door = LocalDoor(core, paths.hub_socket(options.data, port), seats)
+        self.websockets = WebSocketDoor(core, seats)
+        commits = Commits(clock.monotonic)
+        commits.watch(log)
+        gate = Gate(core, known, options.host, port, scheme="https" if tls else "http")
+        told = near if options.metrics is None else options.metrics
+        doors: dict[str, Callable[[], int]] = {"local": self.door.__len__, "websocket": self.websockets.__len__}
+        metrics = Metrics(core, commits, doors) if told else None
+        runner = await HttpDoor(core, gate, self.websockets, metrics, options.metrics_token).runner()
         stack.push_async_callback(runner.cleanup)
-        self.door = LocalDoor(core, paths.hub_socket(options.data, port), options.max_clients)
+        stack.push_async_callback(self.websockets.close)
         stack.push_async_callback(self.door.close)
         stack.push_async_callback(core.close)
         place = core.hub.place
         place.pid, place.port, place.data, place.started_at = os.getpid(), port, options.data, clock.now()
-        place.connections = lambda: len(self.door)
+        place.connections = lambda: seats.taken
         place.stop = self.stop
         level = await core.open(os.getpid())
-        await web.SockSite(runner, listening, backlog=BACKLOG).start()
+        await web.SockSite(runner, listening, backlog=BACKLOG, ssl_context=tls).start()
         await self.door.open()
+        stack.callback(lambda: self.websockets.stop(restart=self.restarts))
         stack.callback(lambda: self.door.stop(restart=self.restarts))
         for held in locks:
             held.tell(pid=os.getpid(), port=port, socket=self.door.path, version=__version__)
@@ -119,17 +146,58 @@ class Server:
         logger.info(self.start_line)
 
 
+def _secured(options: Options) -> tuple[Tokens, ssl.SSLContext | None]:
+    """Tokens and TLS; Refused when other machines could come in without."""
+    known = tokens.gather(options.token, options.token_file)
+    if bool(options.tls_cert) != bool(options.tls_key):
+        raise Refused("tls_needs_both", "TLS needs a certificate and its key: --tls-cert and --tls-key.")
+    tls = _tls(options) if options.tls_cert else None
+    if loopback(options.host):
+        return known, tls
+    if not known:
+        raise Refused(
+            "token_needed",
+            f"{options.host} can be reached from other machines, and there is no token to keep them out: give --token-file "
+            "(or --token, SYNAPSE_API_KEYS), or use 127.0.0.1.",
+        )
+    if tls is None and not options.insecure:
+        raise Refused(
+            "tls_needed",
+            f"Without TLS everybody on the way to {options.host} can read the token: give --tls-cert and --tls-key, or "
+            "--insecure if something else encrypts.",
+        )
+    if tls is None:
+        logger.warning("--insecure: tokens and texts go to %s unencrypted", options.host)
+    return known, tls
+
+
+def _tls(options: Options) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(options.tls_cert, options.tls_key)
+    except OSError as error:
+        raise Refused("bad_tls", f"{options.tls_cert} and {options.tls_key} cannot be used: {error}.") from None
+    return context
+
+
+def _own_token(data: str) -> str:
+    """The token by which this user's programs are known where the kernel does not name them: in a file of their own."""
+    path = os.path.join(data, "http-token")
+    secret = ids.token().hex()
+    file = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(file, "w") as writing:
+        writing.write(secret + "\n")
+    os.replace(path + ".new", path)
+    return secret
+
+
 def _listen(host: str, port: int) -> socket.socket:
     """Listen at once: of two hubs that start together on one port, only one gets beyond here."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise Refused("bad_host", f"{host!r} is no address of this machine ({error.strerror}).") from None
-    if not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
-        raise Refused(
-            "token_needed",
-            f"{host} can be reached from other machines, and there is no token to keep them out: use 127.0.0.1.",
-        )
     listening = socket.socket(family, kind)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -156,38 +224,10 @@ def _is_hub(host: str, port: int) -> bool:
     """Does the program on that port answer as a hub does?"""
     try:
         with socket.create_connection((host, port), timeout=0.3) as connection:
-            connection.sendall(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            connection.sendall(b"GET /health HTTP/1.0\r\nHost: localhost:%d\r\n\r\n" % port)
             return b"\r\nServer: synapse" in connection.recv(4096)
     except OSError:
         return False
-
-
-async def _http(core: Core) -> web.AppRunner:
-    app = web.Application()
-    app[CORE] = core
-    app.router.add_get("/health", _health)
-    app.router.add_get("/ready", _ready)
-    app.on_response_prepare.append(_sign)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    return runner
-
-
-async def _sign(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Server"] = f"synapse/{__version__}"
-
-
-async def _health(request: web.Request) -> web.Response:
-    """The process is alive."""
-    return web.Response(body=json.encode({"status": "ok", "version": __version__}), content_type="application/json")
-
-
-async def _ready(request: web.Request) -> web.Response:
-    """The hub takes changes now."""
-    hub = request.app[CORE].hub
-    reason = hub.read_only or ("recovering" if hub.suspended else "")
-    body = json.encode({"status": "unavailable" if reason else "ok", "reason": reason})
-    return web.Response(body=body, status=503 if reason else 200, content_type="application/json")
 
 
 async def serve(options: Options, ready: Callable[[Server], None], *, hang_up: bool) -> None:

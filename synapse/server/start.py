@@ -8,13 +8,14 @@ import shutil
 import sys
 import tempfile
 from io import TextIOWrapper
+from typing import Any
 
 from msgspec import json
 
 from synapse import paths
 from synapse.errors import Refused, SynapseError, Unavailable
 from synapse.server.app import Options, Server, serve
-from synapse.server.local import MAX_CLIENTS
+from synapse.server.connection import MAX_CLIENTS
 from synapse.server.platform import raise_descriptor_limit
 
 LOG_BYTES, LOG_FILES = 5 << 20, 3
@@ -35,8 +36,12 @@ def start(
     log_level: str,
     background: bool,
     ready_fd: int | None,
+    **more: Any,
 ) -> int:
-    """Run a hub until it is told to stop; says why when it cannot start, and gives the exit status."""
+    """Run a hub until it is told to stop; says why when it cannot start, and gives the exit status.
+
+    `more` is what else `Options` has.
+    """
     os.umask(0o077)  # whatever the hub makes is this user's alone
     folder = tempfile.mkdtemp(prefix="synapse-") if ephemeral else ""
     if folder:
@@ -46,6 +51,7 @@ def start(
     options = Options(
         data, host, port, db, max_clients or MAX_CLIENTS,
         defaults.rate if rate is None else rate, defaults.burst if burst is None else burst,
+        **more,
     )  # fmt: skip
     try:
         _log_to("", log_level)

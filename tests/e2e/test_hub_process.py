@@ -369,7 +369,7 @@ def test_port_zero_takes_a_free_one_and_tells_it(hub_process: HubProcess) -> Non
     hub_process.serve("--port", "0")
     assert hub_process.told["port"] not in (0, hub_process.port)
     with socket.create_connection(("127.0.0.1", hub_process.told["port"]), timeout=5) as connection:
-        connection.sendall(b"GET /ready HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        connection.sendall(b"GET /ready HTTP/1.0\r\nHost: localhost:%d\r\n\r\n" % hub_process.told["port"])
         with connection.makefile("rb") as file:
             answer = file.read()
     assert answer.startswith(b"HTTP/1.0 200")
@@ -417,9 +417,22 @@ async def main():
                         writer.write(ask(verb.name) + full)
                 writer.write(b"nonsense\\n" + b"[" * 1000 + b"\\n" + ask("hub.statsu") + ask("hub.status"))
             await asyncio.sleep(1.0)
-            http = await asyncio.open_connection("127.0.0.1", server.core.hub.place.port)
-            for path in ("/health", "/ready", "/nothing"):
-                http[1].write(f"GET {path} HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n".encode())
+            port = server.core.hub.place.port
+            http = await asyncio.open_connection("127.0.0.1", port)
+            host = f"Host: localhost:{port}\\r\\n"
+            pages = ("/health", "/ready", "/nothing", "/metrics", "/api/openapi.json", "/api/agents.list?all=true", "/ws")
+            for path in pages:
+                http[1].write(f"GET {path} HTTP/1.1\\r\\n{host}\\r\\n".encode())
+            body = b'{"to":"ada","text":"x","from":"web"}'
+            kind = "Content-Type: application/json\\r\\nContent-Length: %d" % len(body)
+            http[1].write(f"POST /api/messages.send HTTP/1.1\\r\\n{host}{kind}\\r\\n\\r\\n".encode() + body)
+            http[1].write(f"GET /ws HTTP/1.1\\r\\n{host}Upgrade: websocket\\r\\nConnection: Upgrade\\r\\n"
+                          "Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\\r\\n\\r\\n".encode())
+            while b"101 Switching" not in await http[0].read(1 << 20):
+                pass
+            http[1].write(b"\\x89\\x80abcd" + b"\\x81\\x82abcd" + bytes([0x7b ^ 0x61, 0x7d ^ 0x62]))
+            await http[0].read(100)
+            http = await asyncio.open_connection("127.0.0.1", port)
             http[1].write(b"nonsense\\r\\n\\r\\n")
             await http[0].read(100)
             for _, writer in [*readers, http]:

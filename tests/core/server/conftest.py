@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from synapse.server.app import Options, Server
-from synapse.server.local import Connection
+from synapse.server.connection import Connection
 
 
 class Peer:

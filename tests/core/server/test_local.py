@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from synapse.server import local
+from synapse.server import connection
 from synapse.server.frames import MAX_FRAME
 from tests.core.server.conftest import House, Peer
 
@@ -163,15 +163,15 @@ async def test_a_peer_with_much_to_do_is_read_no_further(house: House) -> None:
     for _ in range(4000):
         await peer.frame()
         highest = max(highest, peer.connection._open)
-    assert highest <= local.IN_FLIGHT
+    assert highest <= connection.IN_FLIGHT
 
 
 async def test_refusals_that_come_at_once_do_not_pile_up_on_the_stack(house: House) -> None:
     peer = await house.guest(**{"as": "alice"})
-    for number in range(local.IN_FLIGHT):
+    for number in range(connection.IN_FLIGHT):
         peer.request("messages.send", number, to="nobody", text="x")
     peer.send(b'{"id":1,"method":"agents.who","params":[]}\n' * 20_000)
-    for _ in range(local.IN_FLIGHT + 20_000):
+    for _ in range(connection.IN_FLIGHT + 20_000):
         assert "error" in await peer.frame()
 
 
@@ -195,7 +195,7 @@ async def test_who_asks_much_and_reads_nothing_is_not_answered_any_further(house
         peer.request("events.page", number, after=0, limit=60)
     for _ in range(100):
         assert "result" in await other.ask("hub.status")
-    assert peer.connection._backlog() < (local.IN_FLIGHT + 1) * 600_000
+    assert peer.connection._backlog() < (connection.IN_FLIGHT + 1) * 600_000
     assert peer.connection._held
     transport.resume_reading()
     answered = [(await peer.frame())["id"] for _ in range(400)]
@@ -205,7 +205,7 @@ async def test_who_asks_much_and_reads_nothing_is_not_answered_any_further(house
 async def test_one_answer_may_be_larger_than_what_a_peer_may_leave_unread(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "STALLED", 10_000)
+    monkeypatch.setattr(connection, "STALLED", 10_000)
     await flood(house, 60)
     peer = await house.guest()
     page = await peer.ask("events.page", after=0, limit=1000)
@@ -229,8 +229,8 @@ async def test_a_follower_that_reads_nothing_is_served_from_the_log_when_it_does
 
 
 async def test_a_peer_that_reads_nothing_for_long_is_dropped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "STALLED", 100_000)
-    monkeypatch.setattr(local, "PATIENCE", 0.1)
+    monkeypatch.setattr(connection, "STALLED", 100_000)
+    monkeypatch.setattr(connection, "PATIENCE", 0.1)
     peer, other = await house.guest(), await house.guest()
     transport: Any = peer.writer.transport
     transport.pause_reading()
@@ -245,8 +245,8 @@ async def test_a_peer_that_reads_nothing_for_long_is_dropped(house: House, monke
 
 
 async def test_a_slow_peer_that_does_read_is_not_dropped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "STALLED", 100_000)
-    monkeypatch.setattr(local, "PATIENCE", 0.3)
+    monkeypatch.setattr(connection, "STALLED", 100_000)
+    monkeypatch.setattr(connection, "PATIENCE", 0.3)
     peer = await house.guest()
     for _ in range(300):
         peer.connection.push(b'{"method":"noise","params":{"text":"' + b"x" * 10_000 + b'"}}')
@@ -278,7 +278,7 @@ async def test_a_thousand_connections_at_once_are_all_served(house: House) -> No
 
 
 async def test_one_connection_too_many_is_told_so(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(house.server.door, "_max", 2)
+    monkeypatch.setattr(house.server.door._seats, "most", 2)
     first, second = await house.guest(), await house.guest()
     third = await house.peer()
     assert code_of(await third.frame()) == "too_many_clients"

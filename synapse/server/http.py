@@ -1,0 +1,139 @@
+"""The HTTP door: one application with the verbs, the WebSocket, and what says how the hub is."""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+
+from aiohttp import hdrs, web
+from msgspec import json
+
+from synapse import __version__, ids
+from synapse.errors import SynapseError
+from synapse.hub.core import Core
+from synapse.server import openapi, problem
+from synapse.server.access import Hello
+from synapse.server.api import REQUEST_ID, VISITOR, Api, verbs_of
+from synapse.server.frames import MAX_FRAME
+from synapse.server.gate import Gate, bearer, may
+from synapse.server.metrics import CONTENT_TYPE, Metrics
+from synapse.server.parameters import hello_of, query_of
+from synapse.server.websocket import WebSocketDoor
+from synapse.verb import Permission
+
+logger = logging.getLogger(__name__)
+
+OPEN = frozenset({"/health", "/ready", "/metrics"})  # these tell by themselves who may ask
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_HEADERS = {
+    "Server": f"synapse/{__version__}",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpDoor:
+    """Everything that is asked over HTTP."""
+
+    def __init__(
+        self, core: Core, gate: Gate, websockets: WebSocketDoor, metrics: Metrics | None, metrics_token: str = ""
+    ) -> None:
+        self._core = core
+        self._gate = gate
+        self._websockets = websockets
+        self._metrics = metrics
+        self._metrics_token = metrics_token
+        self._page: asyncio.Future[bytes] | None = None
+
+    def application(self) -> web.Application:
+        app = web.Application(middlewares=[self._guard], client_max_size=MAX_FRAME)
+        router = app.router
+        for path, handler in (
+            ("/health", self._health),
+            ("/ready", self._ready),
+            ("/metrics", self._tell_metrics),
+            ("/api/openapi.json", self._openapi),
+            ("/ws", self._websocket),
+        ):
+            router.add_get(path, handler, allow_head=False)
+        Api(self._core).add_to(router)
+        app.on_response_prepare.append(_sign)
+        return app
+
+    async def runner(self) -> web.AppRunner:
+        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
+        await runner.setup()
+        return runner
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Nothing is answered before it is known who asks; whatever is refused is told in one form."""
+        given = request.headers.get("X-Request-Id", "")
+        id = request[REQUEST_ID] = given if _ID.match(given) else ids.short() + ids.short()
+        try:
+            self._gate.check(request)
+            if request.path not in OPEN:
+                request[VISITOR] = await self._gate.visitor(request)
+            return await handler(request)
+        except web.HTTPException as error:
+            return self._refused(problem.of_http(error), id, error.headers.get(hdrs.ALLOW, ""))
+        except SynapseError as error:
+            return self._refused(error, id)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            logger.exception("%s %s failed (request %s)", request.method, request.path, id)
+            return self._refused(SynapseError("internal_error", "That failed: a bug. `synapse logs hub` has it."), id)
+
+    def _refused(self, error: SynapseError, id: str, allow: str = "") -> web.Response:
+        refusals = self._core.hub.refusals
+        refusals[error.code] = refusals.get(error.code, 0) + 1
+        response = problem.response(error, id)
+        if allow:
+            response.headers[hdrs.ALLOW] = allow
+        return response
+
+    async def _health(self, request: web.Request) -> web.Response:
+        """The process is alive."""
+        return _json(json.encode({"status": "ok", "version": __version__}))
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        """The hub takes changes now."""
+        hub = self._core.hub
+        reason = hub.read_only or ("recovering" if hub.suspended else "")
+        body = json.encode({"status": "unavailable" if reason else "ok", "reason": reason})
+        return _json(body, status=503 if reason else 200)
+
+    async def _tell_metrics(self, request: web.Request) -> web.Response:
+        """What Prometheus reads: with the metrics' own token, or for who may read."""
+        if self._metrics is None:
+            raise web.HTTPNotFound
+        if not bearer(request, self._metrics_token):
+            may(await self._gate.visitor(request), Permission.READ)
+        return web.Response(body=self._metrics.page(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        may(request[VISITOR], Permission.READ)
+        if self._page is None:
+            routes = [r for p in self._core.plugins if p.works for r in p.routes if r.hub]
+            loop = asyncio.get_running_loop()
+            self._page = loop.run_in_executor(
+                self._core.hub.readers, openapi.document, list(verbs_of(self._core)), routes
+            )
+        return _json(await asyncio.shield(self._page))
+
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        hello: Hello = hello_of(request, None, {}, query_of(request))
+        return await self._websockets.serve(request, request[VISITOR], hello)
+
+
+def _json(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+async def _sign(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
