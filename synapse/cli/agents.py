@@ -3,7 +3,7 @@
 import os
 import sys
 
-from synapse import paths
+from synapse import paths, settings
 from synapse.cli.command import AS_JSON, FROM, NO_START, WORKSPACE, Argument, Command, Option
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
@@ -13,7 +13,7 @@ PATIENCE = 40.0  # seconds for a runner to say that it runs
 
 
 def run(
-    words: "tuple[str, ...]", *, keep: bool, headless: bool, detach_key: str, no_setup: bool, **told: object
+    words: "tuple[str, ...]", *, keep: bool, headless: bool, detach_key: "str | None", no_setup: bool, **told: object
 ) -> int:
     """Start an agent and show it here; it ends with this terminal, unless it is detached or --keep is given."""
     if headless:
@@ -22,7 +22,7 @@ def run(
     from synapse.runner.queries import PROBE
     from synapse.runner.user_terminal import UserTerminal
 
-    no_start = bool(told.pop("no_start"))
+    no_start, key = bool(told.pop("no_start")), _detach_key(detach_key)
     if not (no_setup or told["name"]) and _can_ask():
         told.update(_setup(told))
     spec = _spec(words, **told)
@@ -35,14 +35,19 @@ def run(
             if probe.cursor:
                 spec["cursor"] = list(probe.cursor)
             agent = _launch(spec)
-            parting = attach(
-                str(agent["socket"]), owner=True, detach_key=detach_key, typed=probe.answer, terminal=terminal
-            )
+            parting = attach(str(agent["socket"]), owner=True, detach_key=key, typed=probe.answer, terminal=terminal)
     except NotStarted as error:
         return error.told(as_json=False)
     if parting.reason:
         os.write(2, f"[{parting.reason}; `synapse attach {agent['name']}` comes back]\n".encode())
     return leave(parting.status)
+
+
+def _detach_key(given: "str | None") -> str:
+    """The key that was given, else the one that was chosen."""
+    from synapse.cli.chosen import chosen
+
+    return str(given or chosen("detach_key"))
 
 
 class NotStarted(Refused):
@@ -62,7 +67,9 @@ class NotStarted(Refused):
 
 def _can_ask() -> bool:
     """Does a person sit at both ends, who has not said that there is nothing to ask?"""
-    return os.isatty(0) and os.isatty(1) and not os.environ.get("SYNAPSE_NO_SETUP")
+    from synapse.cli.chosen import chosen
+
+    return os.isatty(0) and os.isatty(1) and chosen("setup.ask") is True
 
 
 def _setup(told: "dict[str, object]") -> "dict[str, object]":
@@ -132,7 +139,7 @@ def _hub(no_start: bool) -> str:
     from synapse.client.starting import answers, find_or_start
 
     data = paths.data_folder()
-    path = os.environ.get("SYNAPSE_SOCKET") or paths.hub_socket(data, paths.port())
+    path = os.environ.get("SYNAPSE_SOCKET") or paths.hub_socket(data, settings.hub_port())
     return (
         path if answers(path) else find_or_start(data, path, start=not (no_start or os.environ.get("SYNAPSE_AGENT_ID")))
     )
@@ -194,7 +201,7 @@ def start(words: "tuple[str, ...]", *, no_start: bool, as_json: bool, **told: ob
     return 0
 
 
-def attach(target: str, *, watch: bool, detach_key: str, workspace: "str | None") -> int:
+def attach(target: str, *, watch: bool, detach_key: "str | None", workspace: "str | None") -> int:
     """Show an agent's terminal here; several may look at once."""
     from synapse.runner.attach import attach as look
     from synapse.runner.attach import leave
@@ -204,7 +211,7 @@ def attach(target: str, *, watch: bool, detach_key: str, workspace: "str | None"
     path = str(shown.get("socket", ""))
     if not path:
         raise NotFound("no_terminal", f"'{target}' has no terminal to attach to yet.")
-    parting = look(path, watch=watch, detach_key=detach_key)
+    parting = look(path, watch=watch, detach_key=_detach_key(detach_key))
     if parting.reason:
         os.write(2, f"[{parting.reason}]\n".encode())
     return leave(parting.status)
@@ -279,7 +286,9 @@ AGENT = (
     Option("--port", kind=int, help="Its own port."),
     NO_START,
 )
-DETACH_KEY = Option("--detach-key", default="ctrl-\\", help="The key that leaves it running and comes back here.")
+DETACH_KEY = Option(
+    "--detach-key", help="The key that leaves it running and comes back here; else detach_key, ctrl-\\."
+)
 TARGETS = Argument("targets", help="Names, ids or profiles.", many=True)
 
 COMMANDS = (

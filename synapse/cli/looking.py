@@ -54,23 +54,24 @@ def list_agents(
     if as_json:
         write(dumps(found).decode())
     elif found:
-        heads = ("WORKSPACE", *HEADS) if all else HEADS
-        rows = [((_text(row, "workspace"), *_columns(row)) if all else _columns(row)) for row in found]
-        write(table(heads, rows, keep=("ID", "NAME", "STATUS")))
+        from synapse.cli.chosen import chosen
+
+        columns = chosen("list.columns")
+        assert isinstance(columns, tuple)
+        heads = ("WORKSPACE", *columns) if all else columns
+        write(table(heads, [_columns(row, heads) for row in found], keep=("ID", "NAME", "STATUS")))
     else:
         write("No agents here: `synapse run claude` starts one; --all shows other workspaces and people.\n")
     return 0
 
 
-def _columns(row: "dict[str, object]") -> "tuple[str, ...]":
+def _columns(row: "dict[str, object]", heads: "tuple[str, ...]") -> "tuple[str, ...]":
     current = _text(row, "current_task_preview")
     received = _number(row, "task_received_at")
     if received:
         current = f"{current} ({since(received)})".strip()
-    return (
-        _text(row, "agent_id"), _text(row, "name"), _text(row, "agent_type"), _text(row, "role"), _text(row, "status"),
-        current, _text(row, "transport"), _text(row, "working_dir"), _text(row, "skill_set"), _text(row, "editing_file"),
-    )  # fmt: skip
+    called = {"ID": "agent_id", "TYPE": "agent_type"}
+    return tuple(current if head == "CURRENT" else _text(row, called.get(head, head.lower())) for head in heads)
 
 
 def status(target: "str | None", *, as_json: bool, sender: "str | None", workspace: "str | None") -> int:

@@ -38,6 +38,11 @@ def send(
     """Send work (or, with --silent, a note) and, with --wait, print the answer and nothing else."""
     if wait + notify + silent > 1:
         raise BadRequest("two_modes", "Choose one of --wait, --notify and --silent.")
+    if not (wait or notify or silent):
+        from synapse.cli.chosen import chosen
+
+        flow = chosen("a2a.flow")
+        wait, silent = flow == "roundtrip", flow == "oneway"
     if timeout is not None and not wait:
         raise BadRequest("no_wait", "--timeout is how long --wait waits: give both.")
     check_timeout(timeout)
@@ -174,7 +179,7 @@ def broadcast(text: "str | None", *, to: str, **options: object) -> int:
 
 MODES = (
     Option("--wait", "--response", flag=True, help="Wait for the answer and print it."),
-    Option("--notify", flag=True, help="Have the answer sent as a message (the default)."),
+    Option("--notify", flag=True, help="Have the answer sent as a message (unless a2a.flow says otherwise)."),
     Option("--silent", "--no-response", flag=True, help="A note: no answer is wanted."),
     Option(
         "--timeout",

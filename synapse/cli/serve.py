@@ -2,17 +2,21 @@
 
 import os
 
-from synapse import paths
+from synapse import paths, settings
 from synapse.cli.command import AS_JSON, Command, Option
 from synapse.cli.table import write
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
 from synapse.errors import BadRequest, Refused, Unavailable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def serve(
     *,
-    host: str,
+    host: "str | None",
     port: "int | None",
     data: "str | None",
     db: "str | None",
@@ -20,7 +24,7 @@ def serve(
     max_clients: "int | None",
     rate: "float | None",
     burst: "float | None",
-    log_level: str,
+    log_level: "str | None",
     background: bool,
     ready_fd: "int | None",
     stop: bool,
@@ -37,10 +41,20 @@ def serve(
         return _stop(port)
     from synapse.server.start import start
 
+    try:
+        chosen = _chosen(host=host, port=port, max_clients=max_clients, rate=rate, burst=burst, log_level=log_level)
+    except BadRequest as error:
+        if ready_fd is not None:  # whoever wants a hub is told why there is none
+            os.write(ready_fd, dumps({"code": error.code, "message": error.sentence, "status": error.status}))
+        raise
     return start(
-        host=host, port=paths.port() if port is None else port, db=db or "", ephemeral=ephemeral,
-        max_clients=max_clients, rate=rate, burst=burst, log_level=log_level, background=background, ready_fd=ready_fd,
+        **chosen, db=db or "", ephemeral=ephemeral, background=background, ready_fd=ready_fd,
     )  # fmt: skip
+
+
+def _chosen(**given: "str | float | None") -> "dict[str, Any]":
+    """What was given, and for the rest what the user has chosen: a hub belongs to no project."""
+    return {name: settings.value(f"hub.{name}") if one is None else one for name, one in given.items()}
 
 
 def _check(port: "int | None", max_clients: "int | None", rate: "float | None", burst: "float | None") -> None:
@@ -105,7 +119,7 @@ def restart(*, as_json: bool) -> int:
     from synapse.client.starting import launch
 
     data = paths.data_folder()
-    port = paths.port()
+    port = settings.hub_port()
     try:
         port = int(str(_shut_down(None, restart=True)["port"]))
     except Unavailable as error:
@@ -122,21 +136,20 @@ def restart(*, as_json: bool) -> int:
 
 
 _SERVE = (
-    Option("--host", default="127.0.0.1", help="The address to listen on."),
-    Option("--port", kind=int, help="The port; else SYNAPSE_PORT, else 8876. 0 takes a free one."),
+    Option("--host", help="The address to listen on; else hub.host, 127.0.0.1."),
+    Option("--port", kind=int, help="The port; else SYNAPSE_PORT, else hub.port, 8876. 0 takes a free one."),
     Option(
         "--data", help="The folder with everything in it; else SYNAPSE_DATA, else the usual place.", metavar="FOLDER"
     ),
     Option("--db", help="Another file for the log than synapse.db in the data folder.", metavar="FILE"),
     Option("--ephemeral", flag=True, help="A data folder of its own that is gone afterwards."),
-    Option("--max-clients", kind=int, help="How many connections at once."),
-    Option("--rate", kind=float, help="Changes a second that one participant may make; 0: no limit."),
-    Option("--burst", kind=float, help="Changes that it may make at once."),
+    Option("--max-clients", kind=int, help="How many connections at once; else hub.max_clients."),
+    Option("--rate", kind=float, help="Changes a second that one participant may make; 0: no limit; else hub.rate."),
+    Option("--burst", kind=float, help="Changes that it may make at once; else hub.burst."),
     Option(
         "--log-level",
-        default="info",
         choices=("debug", "info", "warning", "error"),
-        help="How much the hub's log says.",
+        help="How much the hub's log says; else hub.log_level, info.",
     ),
     Option("--background", flag=True, help="Write the log to the data folder.", hidden=True),
     Option("--ready-fd", kind=int, help="A descriptor on which to say when the doors are open.", hidden=True),

@@ -4,7 +4,7 @@ import os
 from _socket import AF_UNIX, SOCK_STREAM, socket
 from time import sleep
 
-from synapse import __version__, paths
+from synapse import __version__, paths, settings
 from synapse.client.lines import dumps, loads
 from synapse.errors import SynapseError, Unavailable, from_status
 
@@ -47,7 +47,7 @@ class Client:
         self._hello = identity(as_name, workspace)
         self._start = start and not os.environ.get("SYNAPSE_AGENT_ID")
         self._data = paths.data_folder()
-        self._path = os.environ.get("SYNAPSE_SOCKET") or paths.hub_socket(self._data, paths.port())
+        self._path = os.environ.get("SYNAPSE_SOCKET") or paths.hub_socket(self._data, settings.hub_port())
         self._socket: socket | None = None
         self._buffer = b""
         self._ids = 0

@@ -8,14 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from synapse import paths
+from synapse import paths, settings
 from synapse.runner.keys import sanitize
 from synapse.runner.profile import Profile
 from synapse.runner.terminal import Mark
 
 ALWAYS_BY_FILE = 102_400  # bytes
 LONGEST_LINE = 1000  # bytes that a line reader surely takes: macOS cuts at 1,024, Linux at 4,095
-KEPT = 3600.0  # seconds
 _UNSAFE = re.compile(r"[^\w.+-]", re.ASCII)
 
 
@@ -67,8 +66,10 @@ class Letters:
     def __init__(self, profile: Profile, data: str) -> None:
         self._profile = profile
         self._folder = os.path.join(data, "letters")
-        threshold = os.environ.get("SYNAPSE_LONG_MESSAGE_THRESHOLD", "")
-        self._longest = int(threshold) if threshold.isdigit() else profile.longest
+        threshold, kept = settings.value("long_message.threshold"), settings.value("long_message.ttl")
+        self._longest = threshold if isinstance(threshold, int) else profile.longest
+        assert isinstance(kept, float)
+        self._kept = kept
 
     def typed(self, message: Message, *, bracketed: bool, canonical: bool, files: Sequence[str] = ()) -> str:
         """The text for the terminal: sanitized, of a length and a shape that the program takes; then where files lie."""
@@ -106,8 +107,7 @@ class Letters:
         return path
 
     def _clear_old(self) -> None:
-        told = os.environ.get("SYNAPSE_LONG_MESSAGE_TTL", "")
-        before = time.time() - (float(told) if told.isdigit() else KEPT)
+        before = time.time() - self._kept
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):  # another agent's runner was quicker
