@@ -46,7 +46,7 @@ class SendReply(Reply, kw_only=True):
 
     id: str
     position: int
-    task_id: str = ""
+    task_id: str
     to: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
 
@@ -198,7 +198,7 @@ def _broadcast(call: Call, request: SendRequest) -> SendReply:
         ),
         id,
     )
-    return SendReply(id=id, position=call.reached, to=tuple(agent.name for agent in others))
+    return SendReply(id=id, position=call.reached, task_id="", to=tuple(agent.name for agent in others))
 
 
 class ReplyRequest(Change, kw_only=True):
