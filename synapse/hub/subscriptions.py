@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
@@ -65,36 +65,84 @@ def _matches(kind: str, wanted: Collection[str]) -> bool:
 
 
 class Subscriptions:
-    """Everybody who follows the log."""
+    """Everybody who follows the log.
+
+    Who follows only its own is found by box and by key, so that what concerns two costs nothing for the others.
+    """
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._all: dict[Session, Subscription] = {}
+        self._wide: dict[Subscription, None] = {}  # those that are live and follow everything
+        self._boxes: dict[str, dict[Subscription, None]] = {}  # those that are live and follow their own
         hub.on_publish.append(self._publish)
 
     def add(self, subscription: Subscription) -> None:
         """Begin (or begin anew) to follow."""
+        self.remove(subscription.session)
         self._all[subscription.session] = subscription
         self._page(subscription)
 
     def remove(self, session: Session) -> None:
-        self._all.pop(session, None)
+        subscription = self._all.pop(session, None)
+        if subscription is not None:
+            self._rest(subscription)
+
+    def _go_live(self, subscription: Subscription) -> None:
+        subscription.live = True
+        if subscription.box:
+            self._boxes.setdefault(subscription.box, {})[subscription] = None
+        else:
+            self._wide[subscription] = None
+
+    def _rest(self, subscription: Subscription) -> None:
+        """It is live no longer."""
+        if not subscription.live:
+            return
+        subscription.live = False
+        self._wide.pop(subscription, None)
+        mates = self._boxes.get(subscription.box)
+        if mates is not None:
+            mates.pop(subscription, None)
+            if not mates:
+                del self._boxes[subscription.box]
+
+    def _concerned(self, event: Event) -> Iterable[Subscription]:
+        """Those that are live and may hear of the event, whatever kinds they want; it may give them another box."""
+        found, boxes, sessions = dict(self._wide), self._boxes, self._hub.sessions
+        body = event.body
+        for party in (event.by, *getattr(body, "parties", ())):
+            if party in boxes:
+                found.update(boxes[party])
+            if sessions.here(party):
+                mine = (self._all.get(session) for session in sessions.of(party))
+                found.update((each, None) for each in mine if each is not None and each.live)
+        if isinstance(body, Renamed):
+            for each in [each for each in found if each.box and each.session.key == body.key]:
+                self._rest(each)
+                each.box = body.box
+                self._go_live(each)
+        return found
 
     def _publish(self, position: int, events: list[Event]) -> None:
-        frames: dict[int, bytes] = {}
-        for subscription in tuple(self._all.values()):
-            if not subscription.live or subscription.cursor >= position:
-                continue
-            if subscription.session.backlog() > BACKLOG:
-                subscription.live = False  # too slow: back to the log, as fast as the connection drains
-                subscription.session.when_drained(partial(self._page, subscription))
-                continue
-            for event in events:
-                if subscription.wants(event):
-                    if event.index not in frames:
-                        frames[event.index] = frame(event)
-                    subscription.session.push(frames[event.index])
-            subscription.cursor = position
+        told: set[Subscription] = set()
+        for event in events:
+            kind, family, content = event.kind, event.kind.partition(".")[0] + ".*", b""
+            for one in self._concerned(event):
+                if one.cursor >= position or not one.live:
+                    continue
+                if one.kinds and kind not in one.kinds and family not in one.kinds:
+                    continue
+                if one not in told and one.session.backlog() > BACKLOG:
+                    self._rest(one)  # too slow: back to the log, as fast as the connection drains
+                    one.cursor = position - 1
+                    one.session.when_drained(partial(self._page, one))
+                    continue
+                told.add(one)
+                content = content or frame(event)
+                one.session.push(content)
+        for one in told:
+            one.cursor = position
 
     def _page(self, subscription: Subscription) -> None:
         """Send what lies between the cursor and the committed head; then go live."""
@@ -102,7 +150,7 @@ class Subscriptions:
             return
         hub, after, until = self._hub, subscription.cursor, self._hub.outbox.committed
         if after >= until:
-            subscription.live = True
+            self._go_live(subscription)
             return
 
         def fetch(log: Log) -> tuple[list[bytes], int]:
