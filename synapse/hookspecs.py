@@ -70,7 +70,9 @@ class Owed:
     """A verb that must be called: it is asked for until it has answered, under a key that makes it happen once.
 
     `key` says what it is owed for, usually the position of an event; `<plugin>:<key>` is the idempotency key. `then` is
-    asked for when it was done, `otherwise` when it was refused; their keys follow from this one unless they are given.
+    asked for when it was done, `otherwise` when it was refused; their keys follow from this one unless they are given,
+    and a parameter of theirs that is `{reason}` becomes what the refusal said. `by` is the key of the participant in
+    whose name it is done.
     """
 
     verb: str
@@ -78,6 +80,7 @@ class Owed:
     key: str = ""
     then: "Owed | None" = None
     otherwise: "Owed | None" = None
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,7 +265,7 @@ def _misfit(plugin: Plugin, there: dict[str, Verb]) -> str:
         verb = there.get(route.verb)
         if verb is None or verb.internal:
             return f"its route {route.path} leads to {route.verb}, which is not there"
-        absent = set(re.findall(r"{(\w+)}", route.path)) - {one.name for one in _fields(verb)}
+        absent = set(re.findall(r"{(\w+)}", route.path)) - {one.encode_name for one in _fields(verb)}
         if absent:
             return f"its route {route.path} names {min(absent)}, which {route.verb} does not take"
     parts: list[Section | Column] = [*plugin.sections, *plugin.columns]

@@ -42,10 +42,6 @@ class Change(Request, kw_only=True):
     idempotency_key: str = ""
     idem_key: str = ""  # a synonym
 
-    @property
-    def key(self) -> str:
-        return self.idempotency_key or self.idem_key
-
 
 class Wait(Request, kw_only=True):
     """The request of a verb that waits: at most `timeout` seconds, 60 at the most; then the answer is `pending`."""

@@ -213,7 +213,7 @@ class Hub:
         if len(text) > verb.spill_over:
             self._spill(session, verb, request, answer)
             return
-        key = request.key
+        key = request.idempotency_key or request.idem_key
         if key:
             sum, hash = self.keys.sum(session.key, key), _fingerprint(verb, request)
             first = self.keys.find(sum)

@@ -97,7 +97,8 @@ class Reactions:
         except SynapseError as error:
             self._hub.loop.call_soon(answer, self._hub.head, error)
         else:
-            self._hub.ask(one.session, verb, request, answer)
+            session = Session(key=owed.by, system=True) if owed.by else one.session
+            self._hub.ask(session, verb, request, answer)
 
     def _request(self, one: _One, owed: Owed, key: str) -> tuple[Verb, Any]:
         """The verb, also an internal one of the plugin itself, and the request under its key."""

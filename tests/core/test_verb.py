@@ -83,7 +83,7 @@ def test_idem_key_is_a_synonym() -> None:
     for name in ("idempotency_key", "idem_key"):
         request = ask.parse(b'{"what":"x","%s":"k"}' % name.encode())
         assert isinstance(request, Ask)
-        assert request.key == "k"
+        assert "k" in (request.idempotency_key, request.idem_key)
 
 
 def test_an_unknown_verb_names_the_nearest_and_an_internal_one_is_unknown() -> None:

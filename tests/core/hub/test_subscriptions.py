@@ -269,7 +269,7 @@ def strange(call: Any, request: Change) -> None:
 
 
 async def test_an_event_of_an_unknown_kind_is_kept_as_it_is() -> None:
-    bench = await Bench(plugins=[Plugin("test", verbs=(strange,))]).open()
+    bench = await Bench(plugins=[Plugin("strange", verbs=(strange,))]).open()
     await bench.client("alice")("strange.do")
     await bench.restart()
     [event] = (await bench.person()("events.page", kinds=["strange.*"]))["events"]

@@ -1,0 +1,66 @@
+"""Shared knowledge: what one agent found out, the others find again; each key with its history, searched by its words."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from synapse import hookimpl
+
+if TYPE_CHECKING:
+    from synapse import Command, Fact, Projection, Reaction, Route, Table, Verb
+
+
+@hookimpl
+def synapse_facts() -> "Iterable[type[Fact]]":
+    from synapse_memory.facts import FACTS
+
+    return FACTS
+
+
+@hookimpl
+def synapse_projections() -> "Iterable[Projection]":
+    from synapse_memory.entries import Entries
+
+    return (Entries(),)
+
+
+@hookimpl
+def synapse_tables() -> "Iterable[Table]":
+    from synapse_memory.table import Versions
+
+    return (Versions(),)
+
+
+@hookimpl
+def synapse_verbs() -> "Iterable[Verb]":
+    from synapse_memory.looking import READING
+    from synapse_memory.saving import CHANGING
+
+    return (*CHANGING, *READING)
+
+
+@hookimpl
+def synapse_reactions() -> "Iterable[Reaction]":
+    from synapse_memory.saving import NOTES
+
+    return (NOTES,)
+
+
+@hookimpl
+def synapse_routes() -> "Iterable[Route]":
+    from synapse import Route
+
+    return (
+        Route("GET", "/memory/list", "memory.list"),
+        Route("GET", "/memory/search", "memory.search"),
+        Route("GET", "/memory/stats", "memory.stats"),
+        Route("GET", "/memory/show/{key}", "memory.show"),
+        Route("POST", "/memory/save", "memory.save"),
+        Route("DELETE", "/memory/{key}", "memory.delete"),
+    )
+
+
+@hookimpl
+def synapse_commands() -> "Iterable[Command]":
+    from synapse_memory.commands import COMMANDS
+
+    return COMMANDS
