@@ -18,8 +18,11 @@ _PUBLIC = {
     "ids": ("ulid",),
     "cli.command": ("AS_JSON", "COMMON", "FROM", "NO_START", "WORKSPACE", "Argument", "Command", "Option", "text_of"),
     "cli.table": ("clock_time", "one_line", "since", "table", "write", "write_text"),
+    "client.agent": ("Agent",),
     "client.blocking": ("Client",),
     "client.lines": ("dumps",),
+    "library": ("Hub",),
+    "lite": ("decode_lite", "encode_lite"),
 }  # fmt: skip
 _HOMES = {name: module for module, names in _PUBLIC.items() for name in names}
 _RENAMED = {"clock_time": "clock"}  # `synapse.clock` is a module
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from synapse.cli.table import table as table
     from synapse.cli.table import write as write
     from synapse.cli.table import write_text as write_text
+    from synapse.client.agent import Agent as Agent
     from synapse.client.blocking import Client as Client
     from synapse.client.lines import dumps as dumps
     from synapse.event import Event as Event
@@ -57,6 +61,9 @@ if TYPE_CHECKING:
     from synapse.hookspecs import Section as Section
     from synapse.hookspecs import hookimpl as hookimpl
     from synapse.ids import ulid as ulid
+    from synapse.library import Hub as Hub
+    from synapse.lite import decode_lite as decode_lite
+    from synapse.lite import encode_lite as encode_lite
     from synapse.projection import Projection as Projection
     from synapse.verb import Change as Change
     from synapse.verb import Permission as Permission
