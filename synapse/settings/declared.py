@@ -79,8 +79,8 @@ class Setting:
             return f"a list of {listed}" if self.kind is tuple else f"one of {listed}"
         said = _CALLED[self.kind]
         if self.least is not None and self.most is not None:
-            return f"{said} from {self.least:g} to {self.most:g}"
-        return said if self.least is None else f"{said}, {self.least:g} or more"
+            return f"{said} from {self.least:.0f} to {self.most:.0f}"
+        return said if self.least is None else f"{said}, {self.least:.0f} or more"
 
     def told_by(self, environ: "Mapping[str, str]") -> "tuple[str, object] | None":
         """The variable that sets it and the value; None when none is set (or to nothing). BadRequest when it is wrong."""
@@ -97,6 +97,8 @@ class Setting:
 
     def _fits(self, value: object) -> bool:
         if isinstance(value, tuple):
+            if not self.choices:
+                return all(type(item) is str and item and item.isprintable() for item in value)
             return bool(value) and all(type(item) is str and item in self.choices for item in value)
         if isinstance(value, str):
             return value in self.choices if self.choices else bool(value) and value.isprintable()
@@ -137,6 +139,7 @@ _DECLARED = {
             "setup.ask", bool, True, "Does `run` ask for a name, a role and skills?",
             environ=("SYNAPSE_SETUP_ASK", "!SYNAPSE_NO_SETUP"),
         ),
+        Setting("plugins.disabled", tuple, (), "Plugins that the hub and the commands leave out, by name."),
     )
 }  # fmt: skip
 

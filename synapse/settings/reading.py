@@ -1,12 +1,13 @@
-"""Reads the settings files: what each says, what is wrong in it, and what it may not say."""
+"""Reads the settings files: what each says, what is wrong in it, and what it may not say.
+
+A quick command loads this where there is a file: little more than the parser.
+"""
 
 import os
-import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from synapse import settings
 from synapse.errors import BadRequest
@@ -15,24 +16,37 @@ from synapse.settings.declared import LARGEST, declared, find, nearest
 DEEPEST, MOST = 8, 50  # tables within each other; complaints about one file
 
 
-class Value(NamedTuple):
-    """A setting's value: which scope said so (`default` when none did), in which file or variable, on which line."""
+class Value:
+    """A setting's value: which scope said so (`default` when none did), in which file or variable."""
 
-    value: object
-    scope: str = "default"
-    source: str = ""
-    line: int = 0
+    __slots__ = ("_key", "_lines", "scope", "source", "value")
+
+    def __init__(
+        self, value: object, scope: str = "default", source: str = "", key: str = "", lines: "_Lines | None" = None
+    ) -> None:
+        self.value = value
+        self.scope = scope
+        self.source = source
+        self._key = key
+        self._lines = lines
+
+    @property
+    def line(self) -> int:
+        """On which line of the file; 0 when that is not known."""
+        return self._lines.number(self._key) if self._lines else 0
 
 
-@dataclass(slots=True)
 class Loaded:
     """What the sources say together, and each scope's own part."""
 
-    values: dict[str, Value]
-    said: dict[str, dict[str, Value]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)  # what is wrong
-    refused: list[str] = field(default_factory=list)  # what a project's file may not set: it has no effect
-    absent: list[str] = field(default_factory=list)  # settings of plugins that are not here: kept
+    __slots__ = ("absent", "problems", "refused", "said", "values")
+
+    def __init__(self, values: dict[str, Value]) -> None:
+        self.values = values
+        self.said: dict[str, dict[str, Value]] = {}
+        self.problems: list[str] = []  # what is wrong
+        self.refused: list[str] = []  # what a project's file may not set: it has no effect
+        self.absent: list[str] = []  # settings of plugins that are not here: they are kept
 
     def check(self) -> None:
         """BadRequest when anything is wrong."""
@@ -109,22 +123,21 @@ def _said(loaded: Loaded, scope: str, path: str, text: str) -> dict[str, Value]:
         if len(loaded.problems) + len(loaded.refused) + len(loaded.absent) >= MOST:
             loaded.problems.append(f"{path}: too much is wrong here to tell it all.")
             break
-        where = f"{path}{lines.of(key)}"
         try:
             setting = find(key)
         except BadRequest:
-            _unknown(loaded, where, key)
+            _unknown(loaded, f"{path}{lines.of(key)}", key)
             continue
         if scope != "user" and not setting.project:
             own = settings.file("user")
             loaded.refused.append(
-                f"{where}: a project's file may not set '{key}', so it has no effect; put it into {own}."
+                f"{path}{lines.of(key)}: a project's file may not set '{key}', so it has no effect; put it into {own}."
             )
             continue
         try:
-            found[key] = Value(setting.checked(value), scope, path, lines.number(key))
+            found[key] = Value(setting.checked(value), scope, path, key, lines)
         except ValueError as error:
-            loaded.problems.append(f"{where}: '{key}' is {_short(value)}: it {error}.")
+            loaded.problems.append(f"{path}{lines.of(key)}: '{key}' is {_short(value)}: it {error}.")
     return found
 
 
@@ -154,8 +167,8 @@ def _leaves(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, ob
             yield from _leaves(value, f"{key}.") if value else ((key, value),)
 
 
-_HEAD = re.compile(r"\s*\[\s*([^\[\]#]+?)\s*\]\s*(?:#.*)?$")
-_PAIR = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_HEAD = r"\s*\[\s*([^\[\]#]+?)\s*\]\s*(?:#.*)?$"
+_PAIR = r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*="""
 
 
 class _Lines:
@@ -180,13 +193,15 @@ class _Lines:
         return f", line {number}" if number else ""
 
     def _look(self) -> dict[str, int]:
+        import re
+
         found: dict[str, int] = {}
         table = ""
         for number, line in enumerate(self._text.split("\n"), 1):
-            if head := _HEAD.match(line):
+            if head := re.match(_HEAD, line):
                 table = _plain(head[1])
                 found.setdefault(table, number)
-            elif pair := _PAIR.match(line):
+            elif pair := re.match(_PAIR, line):
                 found.setdefault(f"{table}.{_plain(pair[1])}" if table else _plain(pair[1]), number)
         return found
 

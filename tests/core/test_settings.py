@@ -12,7 +12,7 @@ from synapse.cli.looking import HEADS
 from synapse.errors import BadRequest, SynapseError
 from synapse.runner import profile
 from synapse.server.app import Options
-from synapse.settings import declared, reading
+from synapse.settings import declared, page, reading
 
 
 class House:
@@ -58,9 +58,11 @@ def test_later_sources_win_and_each_value_says_where_it_comes_from(house: House)
         for flow in ("oneway", "roundtrip"):
             path = house.write(scope, f"# mine\n\n[a2a]\nflow = '{flow}'\n")
             assert house.value("a2a.flow") == flow
-        assert house.load().values["a2a.flow"] == ("roundtrip", scope, str(path), 4)
+        found = house.load().values["a2a.flow"]
+        assert (found.value, found.scope, found.source, found.line) == ("roundtrip", scope, str(path), 4)
     assert house.value("a2a.flow", SYNAPSE_A2A_FLOW="oneway") == "oneway"
-    assert house.load(SYNAPSE_A2A_FLOW="oneway").values["a2a.flow"] == ("oneway", "env", "SYNAPSE_A2A_FLOW", 0)
+    found = house.load(SYNAPSE_A2A_FLOW="oneway").values["a2a.flow"]
+    assert (found.value, found.scope, found.source, found.line) == ("oneway", "env", "SYNAPSE_A2A_FLOW", 0)
 
 
 def test_a_variable_that_is_empty_is_not_set(house: House) -> None:
@@ -224,3 +226,8 @@ def test_what_two_places_say_is_the_same() -> None:
     for setting in declared.declared():
         assert setting.default is None or setting.checked(setting.default) == setting.default
         assert setting.help[-1] in ".?"
+
+
+def test_the_page_of_settings_is_what_the_declarations_say() -> None:
+    text = page.PAGE.read_text()
+    assert text == page.page(text), "run: python -m synapse.settings.page"
