@@ -14,11 +14,6 @@ GROUPS = {
     "state": "looking",
     "events": "events",
     "history": "history",
-    "manifest": "manifest",
-    "advertise": "manifest",
-    "offers": "manifest",
-    "relay": "relay",
-    "ingest": "relay",
     "serve": "serve",
     "hub": "serve",
     "restart": "serve",
@@ -41,8 +36,8 @@ GROUPS = {
 
 # The subjects of the help; a name that begins with `_` is for our own processes and is not shown.
 SECTIONS = {
-    "Talk": ("send", "reply", "interrupt", "broadcast", "inbox", "wait", "listen", "advertise"),
-    "Look": ("who", "list", "status", "state", "manifest", "offers", "history", "events", "relay", "ingest", "logs"),
+    "Talk": ("send", "reply", "interrupt", "broadcast", "inbox", "wait", "listen"),
+    "Look": ("who", "list", "status", "state", "history", "events", "logs"),
     "Agents": ("run", "start", "attach", "stop", "kill", "rename"),
     "Settings": ("config", "init", "reset", "doctor"),
     "The hub": ("serve", "hub", "restart", "backup", "demo"),
