@@ -285,6 +285,22 @@ def _fields(verb: Verb) -> Any:
     return msgspec.structs.fields(verb.request)
 
 
+def contributions(plugin: Plugin) -> Iterable[tuple[str, list[str]]]:
+    """What it brings, by name."""
+    yield "commands", [command.name for command in plugin.commands]
+    yield "options", [f"{one.command} {option.names[0]}" for one in plugin.extensions for option in one.options]
+    yield "verbs", [verb.name for verb in plugin.verbs if not verb.internal]
+    yield "kinds", [fact.kind for fact in plugin.facts]
+    yield "projections", [projection.name for projection in plugin.projections]
+    yield "tables", [table.name for table in plugin.tables]
+    yield "guards", sorted({name for guard in plugin.guards for name in guard.verbs})
+    yield "reactions", sorted({kind for reaction in plugin.reactions for kind in reaction.kinds})
+    yield "routes", [f"{route.method} {route.path}" for route in plugin.routes]
+    yield "sections", [section.title for section in plugin.sections]
+    yield "columns", [column.title for column in plugin.columns]
+    yield "background", [background.name for background in plugin.background]
+
+
 # -- the watch
 
 

@@ -29,6 +29,7 @@ GROUPS = {
     "init": "init",
     "reset": "init",
     "doctor": "doctor",
+    "plugins": "plugins",
     "demo": "demo",
     "_runner": "agents",
     "_demo-agent": "agents",
@@ -39,6 +40,6 @@ SECTIONS = {
     "Talk": ("send", "reply", "interrupt", "broadcast", "inbox", "wait", "listen"),
     "Look": ("who", "list", "status", "state", "history", "events", "logs"),
     "Agents": ("run", "start", "attach", "stop", "kill", "rename"),
-    "Settings": ("config", "init", "reset", "doctor"),
+    "Settings": ("config", "init", "reset", "doctor", "plugins"),
     "The hub": ("serve", "hub", "restart", "backup", "demo"),
 }

@@ -10,37 +10,61 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from synapse import __version__
-from synapse.cli import GROUPS, SECTIONS
-from synapse.cli.command import Argument, Command, Option, declared
+from synapse.cli import GROUPS, SECTIONS, contributed
+from synapse.cli.command import Argument, Command, Option, declared, find
 from synapse.cli.errors import FAILED, INTERRUPTED, guarded, told
 from synapse.errors import BadRequest, Refused
 
+WITH_PLUGINS = "with plugins"  # the core's commands too have their options
+_PARTS: list[Any] = [{"name": name, "commands": list(names)} for name, names in SECTIONS.items()]
 HELP = rich_click.RichHelpConfiguration(
     text_markup="markdown",
-    command_groups={"synapse": [{"name": name, "commands": list(names)} for name, names in SECTIONS.items()]},
+    command_groups={"synapse": _PARTS},
     width=None,
     max_width=110,
 )
 
 
 class Lazy(rich_click.RichGroup):
-    """Loads the file of a command when it is asked for."""
+    """Loads the file of a command when it is asked for, and plugins when the core does not know enough."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [name for name in GROUPS if not name.startswith("_") and declared(name)]
+        return [*(name for name in GROUPS if not name.startswith("_") and declared(name)), *contributed.names()]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The commands of plugins have a part of their own."""
+        names = contributed.names()
+        if names:
+            HELP.command_groups["synapse"] = [*_PARTS, {"name": "Plugins", "commands": names}]
+        formatter.config.text_markup = None  # plain sentences: the reader of Markdown is a fifth of the time
+        super().format_help(ctx, formatter)
 
     def get_command(self, ctx: Any, name: str) -> Any:
-        commands = declared(name)
+        commands = declared(name) if name in GROUPS else contributed.commands(name)
         named = next((command for command in commands if command.name == name), None)
         below = [command for command in commands if command.name.startswith(f"{name} ")]
         if named is None:
             return None
+        if name in GROUPS and ctx.obj is WITH_PLUGINS:
+            named, below = _extended(named), [_extended(one) for one in below]
         return group(named, below) if below else build(named)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None:
-            raise click.UsageError(f"There is no command '{args[0]}'.{_nearest(args[0], self.list_commands(ctx))}", ctx)
+            hint = contributed.hint(args[0]) or _nearest(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx)
         return super().resolve_command(ctx, args)
+
+
+def _extended(command: Command) -> Command:
+    """The command with what plugins add to it."""
+    added = contributed.extensions(command.name)
+    if not added:
+        return command
+    assert callable(command.run)
+    options = [option for extension in added for option in extension.options]
+    run = contributed.extended(command.run, added)
+    return Command(command.name, run, command.help, *command.params, *options, example=command.example)
 
 
 class Family(rich_click.RichGroup):
@@ -156,7 +180,7 @@ def run(words: list[str]) -> int:
     if not words or words[0] == "help":
         words = [*words[1:], "--help"]
     try:
-        return synapse.main(args=words, prog_name="synapse", standalone_mode=False) or 0
+        return _main(words)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else FAILED
     except click.exceptions.Exit as end:
@@ -169,6 +193,20 @@ def run(words: list[str]) -> int:
         if error.errno not in (ENOSPC, EBADF):
             raise
         return told(Refused("no_output", f"Standard output cannot be written: {error.strerror}."), "--json" in words)
+
+
+def _main(words: list[str]) -> int:
+    """Plugins are loaded for a core command only when it is given an option that it does not know."""
+    obj = WITH_PLUGINS if _unknown(words) else None
+    status: int | None = synapse.main(args=words, prog_name="synapse", standalone_mode=False, obj=obj)
+    return status or 0
+
+
+def _unknown(words: list[str]) -> bool:
+    command, rest = find(words)
+    params = command.params if command is not None else ()
+    known = {name for param in params if isinstance(param, Option) for name in param.names}
+    return any(word.startswith("-") and word.partition("=")[0] not in known for word in rest)
 
 
 def _sentence(error: click.ClickException) -> str:

@@ -4,6 +4,7 @@ from synapse.cli.command import AS_JSON, COMMON, FROM, NO_START, WORKSPACE, Argu
 from synapse.cli.table import clock, one_line, since, table, write
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
+from synapse.errors import SynapseError
 
 
 def _rows(reply: "dict[str, object]", name: str) -> "list[dict[str, object]]":
@@ -50,7 +51,14 @@ def list_agents(
     """The agents, what they do and where; with --all people, plain clients and other workspaces too."""
     with Client(sender or "", workspace or "", start=not no_start) as client:
         reply = client.call("agents.list", workspace="*" if all else "", all=all)
-    found = _rows(reply, "agents")
+        found, added = _rows(reply, "agents"), _rows(reply, "columns")
+        for column in added if found else ():
+            told = _part(client, column).get("agents") or {}
+            assert isinstance(told, dict)
+            for row in found:
+                texts = row.setdefault("columns", {})
+                assert isinstance(texts, dict)
+                texts[str(column["title"])] = told.get(row["key"], "")
     if as_json:
         write(dumps(found).decode())
     elif found:
@@ -59,10 +67,26 @@ def list_agents(
         columns = chosen("list.columns")
         assert isinstance(columns, tuple)
         heads = ("WORKSPACE", *columns) if all else columns
-        write(table(heads, [_columns(row, heads) for row in found], keep=("ID", "NAME", "STATUS")))
+        more = tuple(str(column["title"]) for column in added)
+        rows = [(*_columns(row, heads), *_added(row, more)) for row in found]
+        write(table((*heads, *(title.upper() for title in more)), rows, keep=("ID", "NAME", "STATUS")))
     else:
         write("No agents here: `synapse run claude` starts one; --all shows other workspaces and people.\n")
     return 0
+
+
+def _part(client: Client, part: "dict[str, object]") -> "dict[str, object]":
+    """What a plugin adds to an answer; where it cannot say it, why."""
+    try:
+        return client.call(str(part["verb"]))
+    except SynapseError as error:
+        return {"error": error.sentence}
+
+
+def _added(row: "dict[str, object]", titles: "tuple[str, ...]") -> "tuple[str, ...]":
+    columns = row.get("columns") or {}
+    assert isinstance(columns, dict)
+    return tuple(str(columns.get(title, "")) for title in titles)
 
 
 def _columns(row: "dict[str, object]", heads: "tuple[str, ...]") -> "tuple[str, ...]":
@@ -79,7 +103,11 @@ def status(target: "str | None", *, as_json: bool, sender: "str | None", workspa
     with Client(sender or "", workspace or "", start=False) as client:
         if not target:
             reply = client.call("hub.status")
-            write(dumps(reply).decode() if as_json else _hub(reply["hub"]))
+            parts = {str(part["title"]): _part(client, part) for part in _rows(reply, "sections")}
+            if as_json:
+                write(dumps({**reply, "sections": parts} if parts else reply).decode())
+            else:
+                write(_hub(reply["hub"]) + "".join(_section(title, part) for title, part in parts.items()))
             return 0
         reply = client.call("agents.show", target=target)
         recent = _rows(client.call("history.list", agent=_key(reply), limit=5), "tasks")
@@ -112,6 +140,16 @@ def _hub(hub: object) -> str:
     if hub["refusals"]:
         lines.append(("refused", ", ".join(f"{code} {count}" for code, count in hub["refusals"].items())))
     return _pairs(lines)
+
+
+def _section(title: str, part: "dict[str, object]") -> str:
+    return f"\n{title}\n" + (_pairs([(f"  {name}", _shown(value)) for name, value in part.items()]) if part else "")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(one)}" for name, one in value.items())
+    return ", ".join(map(_shown, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _pairs(lines: "list[tuple[str, str]]") -> str:

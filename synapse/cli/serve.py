@@ -28,6 +28,8 @@ def serve(
     background: bool,
     ready_fd: "int | None",
     stop: bool,
+    relay_log: "str | None",
+    relay_max_lines: int,
 ) -> int:
     """Run the hub here until Ctrl-C; with --stop, end the one that runs."""
     _check(port, max_clients, rate, burst)
@@ -49,12 +51,14 @@ def serve(
         raise
     return start(
         **chosen, db=db or "", ephemeral=ephemeral, background=background, ready_fd=ready_fd,
+        relay_log=relay_log or "", relay_max_lines=relay_max_lines,
     )  # fmt: skip
 
 
 def _chosen(**given: "str | float | None") -> "dict[str, Any]":
     """What was given, and for the rest what the user has chosen: a hub belongs to no project."""
-    return {name: settings.value(f"hub.{name}") if one is None else one for name, one in given.items()}
+    found = {name: settings.value(f"hub.{name}") if one is None else one for name, one in given.items()}
+    return {**found, "disabled": settings.value("plugins.disabled")}
 
 
 def _check(port: "int | None", max_clients: "int | None", rate: "float | None", burst: "float | None") -> None:
@@ -150,6 +154,12 @@ _SERVE = (
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         help="How much the hub's log says; else hub.log_level, info.",
+    ),
+    Option(
+        "--relay-log", metavar="FILE", help="Mirror what happens into this file, in few letters; see `synapse relay`."
+    ),
+    Option(
+        "--relay-max-lines", kind=int, default=10_000, help="How many lines it holds; then its oldest quarter goes."
     ),
     Option("--background", flag=True, help="Write the log to the data folder.", hidden=True),
     Option("--ready-fd", kind=int, help="A descriptor on which to say when the doors are open.", hidden=True),

@@ -15,7 +15,7 @@ from synapse.hookspecs import Guard
 from synapse.hub.agents import Agents
 from synapse.hub.loop import Call
 from synapse.hub.state import State
-from synapse.plugins import Plugin, tell_slow, watched
+from synapse.plugins import Plugin, contributions, tell_slow, watched
 from synapse.projection import Projection
 from synapse.verb import Reply, Request, Shape, Verb, read
 
@@ -193,22 +193,6 @@ def row(plugin: Plugin, why: str) -> PluginRow:
         name=plugin.name, source=plugin.source, enabled=plugin.enabled, working=plugin.enabled and not why, failure=why,
         contributes={what: names for what, names in contributions(plugin) if names},
     )  # fmt: skip
-
-
-def contributions(plugin: Plugin) -> Iterable[tuple[str, list[str]]]:
-    """What it brings, by name."""
-    yield "commands", [command.name for command in plugin.commands]
-    yield "options", [f"{one.command} {option.names[0]}" for one in plugin.extensions for option in one.options]
-    yield "verbs", [verb.name for verb in plugin.verbs if not verb.internal]
-    yield "kinds", [fact.kind for fact in plugin.facts]
-    yield "projections", [projection.name for projection in plugin.projections]
-    yield "tables", [table.name for table in plugin.tables]
-    yield "guards", sorted({name for guard in plugin.guards for name in guard.verbs})
-    yield "reactions", sorted({kind for reaction in plugin.reactions for kind in reaction.kinds})
-    yield "routes", [f"{route.method} {route.path}" for route in plugin.routes]
-    yield "sections", [section.title for section in plugin.sections]
-    yield "columns", [column.title for column in plugin.columns]
-    yield "background", [background.name for background in plugin.background]
 
 
 VERBS: tuple[Verb, ...] = (list_plugins,)

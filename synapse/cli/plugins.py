@@ -1,0 +1,141 @@
+"""`plugins`: what is installed, whether it works, what it contributes; and which of them are wanted."""
+
+from synapse.cli import contributed
+from synapse.cli.command import AS_JSON, Argument, Command
+from synapse.cli.table import table, write
+from synapse.client.blocking import Client
+from synapse.client.lines import dumps
+from synapse.errors import NotFound, SynapseError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def listed(*, as_json: bool) -> int:
+    """The plugins as the hub has them; without a hub, as they are loaded here."""
+    running = _of_the_hub()
+    found = _rows(running)
+    if as_json:
+        write(dumps({"plugins": found, "hub": running is not None}).decode())
+        return 0
+    if not found:
+        write("No plugins are installed.\n")
+        return 0
+    rows = [(str(one["name"]), str(one["source"]), _state(one), _summary(one)) for one in found]
+    write(table(("NAME", "FROM", "STATE", "CONTRIBUTES"), rows, keep=("NAME", "STATE")))
+    for one in found:
+        if one.get("failure"):
+            write(f"\n{one['name']}: {one['failure']}\n")
+    if any(one["pending"] for one in found):
+        write("\nThe hub has not taken that up yet: `synapse restart`.\n")
+    return 0
+
+
+def _of_the_hub() -> "dict[str, dict[str, Any]] | None":
+    """The plugins of the hub that runs, by name; None where none runs."""
+    try:
+        with Client(start=False) as client:
+            reply: Any = client.call("plugins.list")
+    except SynapseError:
+        return None
+    return {one["name"]: one for one in reply.get("plugins") or []}
+
+
+def _rows(running: "dict[str, dict[str, Any]] | None") -> "list[dict[str, Any]]":
+    """What is installed, and what the hub still has; `pending` is what it will only know after its next start."""
+    from synapse.plugins import contributions, load
+
+    off = contributed.disabled()
+    with contributed.quiet():
+        here = load(off)
+    at_command = {plugin.name: plugin.failure for plugin in contributed.loaded()}
+    found = []
+    for plugin in here:
+        theirs = None if running is None else running.get(plugin.name)
+        why = plugin.failure or at_command.get(plugin.name, "")
+        row: dict[str, Any] = {
+            "name": plugin.name, "source": plugin.source, "enabled": plugin.enabled,
+            "contributes": {what: names for what, names in contributions(plugin) if names},
+        }  # fmt: skip
+        row["pending"] = running is not None and (theirs is None or theirs["enabled"] != plugin.enabled)
+        if theirs is not None and not row["pending"]:
+            why = theirs.get("failure") or why
+            row["contributes"] = theirs.get("contributes") or {}
+        row |= {"working": plugin.enabled and not why and not row["pending"], "failure": why}
+        found.append(row)
+    installed = {plugin.name for plugin in here}
+    gone = [one for name, one in (running or {}).items() if name not in installed]
+    return found + [
+        {"contributes": {}, "failure": "it is not installed any more", **one, "pending": True} for one in gone
+    ]
+
+
+def _state(one: "dict[str, Any]") -> str:
+    state = "works" if one["working"] else "failed" if one["failure"] else "enabled" if one["enabled"] else "disabled"
+    return f"{state}, after restart" if one["pending"] and state != "failed" else state
+
+
+def _summary(one: "dict[str, Any]") -> str:
+    return ", ".join(
+        f"{len(names)} {what}" if len(names) > 1 else f"{what.removesuffix('s')} {names[0]}"
+        for what, names in one["contributes"].items()
+        if what not in ("kinds", "projections")
+    )
+
+
+def enable(name: str, *, as_json: bool) -> int:
+    """Load a plugin again, from the hub's next start on."""
+    return _choose(name, as_json, wanted=True)
+
+
+def disable(name: str, *, as_json: bool) -> int:
+    """Leave a plugin out, from the hub's next start on; what it has written is kept."""
+    return _choose(name, as_json, wanted=False)
+
+
+def _choose(name: str, as_json: bool, *, wanted: bool) -> int:
+    from synapse import settings
+    from synapse.plugins import found
+    from synapse.settings import writing
+
+    chosen = settings.value("plugins.disabled")
+    assert isinstance(chosen, tuple)
+    installed = [point.name for point in found()]
+    if name not in installed and not (wanted and name in chosen):
+        known = f" There is {', '.join(installed)}." if installed else ""
+        raise NotFound("no_such_plugin", f"There is no plugin '{name}'.{known}")
+    others = tuple(one for one in chosen if one != name)
+    changed = (name in chosen) == wanted
+    if changed:
+        off = others if wanted else (*others, name)
+        writing.put(writing.place("user", ""), {"plugins.disabled": off})
+    state = "enabled" if wanted else "disabled"
+    if as_json:
+        write(dumps({"name": name, "enabled": wanted, "changed": changed}).decode())
+    elif changed:
+        write(f"{name} is {state}, from the hub's next start on: `synapse restart`.\n")
+    else:
+        write(f"{name} is {state} already.\n")
+    return 0
+
+
+_NAME = Argument("name", help="The plugin's name.")
+COMMANDS = (
+    Command(
+        "plugins", listed, "What is installed beside the core, and whether it works.", AS_JSON,
+        example="synapse plugins",
+    ),
+    Command(
+        "plugins list", listed, "The plugins: version, state, what each contributes, and why one does not work.", AS_JSON,
+        example="synapse plugins list --json",
+    ),
+    Command(
+        "plugins enable", enable, "Load a plugin again, from the hub's next start on.", _NAME, AS_JSON,
+        example="synapse plugins enable memory",
+    ),
+    Command(
+        "plugins disable", disable, "Leave a plugin out, from the hub's next start on.", _NAME, AS_JSON,
+        example="synapse plugins disable memory",
+    ),
+)  # fmt: skip
