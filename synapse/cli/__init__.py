@@ -14,6 +14,11 @@ GROUPS = {
     "state": "looking",
     "events": "events",
     "history": "history",
+    "manifest": "manifest",
+    "advertise": "manifest",
+    "offers": "manifest",
+    "relay": "relay",
+    "ingest": "relay",
     "serve": "serve",
     "hub": "serve",
     "restart": "serve",
@@ -37,8 +42,8 @@ GROUPS = {
 
 # The subjects of the help; a name that begins with `_` is for our own processes and is not shown.
 SECTIONS = {
-    "Talk": ("send", "reply", "interrupt", "broadcast", "inbox", "wait", "listen"),
-    "Look": ("who", "list", "status", "state", "history", "events", "logs"),
+    "Talk": ("send", "reply", "interrupt", "broadcast", "inbox", "wait", "listen", "advertise"),
+    "Look": ("who", "list", "status", "state", "manifest", "offers", "history", "events", "relay", "ingest", "logs"),
     "Agents": ("run", "start", "attach", "stop", "kill", "rename"),
     "Settings": ("config", "init", "reset", "doctor", "plugins"),
     "The hub": ("serve", "hub", "restart", "backup", "demo"),

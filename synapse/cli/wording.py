@@ -60,11 +60,28 @@ def told(event: Event, names: Names) -> str:
         return f"{names.of(body['key'])} runs as process {body.get('child_pid', 0)}"
     if kind == "agents.left":
         return f"{names.of(body['key'])} left ({body.get('reason') or 'stopped'})"
+    if kind == "agents.advertised":
+        return _card(body)
+    if kind == "offers.made":
+        return f"offers {body['sort']}/{body['name']} x {body.get('capacity', 1)} until {clock(body.get('expires', 0))}"
+    if kind == "offers.withdrawn":
+        return f"offers {body['id']} no longer ({body.get('reason', 'withdrawn')})"
     if kind == "hub.started":
         return f"version {body['version']}, process {body['pid']}"
     if kind == "workspaces.named":
         return f"{body['name']} is {body['path']}"
     return dumps(body).decode().strip()
+
+
+def _card(body: "dict[str, object]") -> str:
+    """A capability card in one line."""
+    parts = []
+    for name, title in (("task_classes", "takes"), ("skills", "can")):
+        words = body.get(name)
+        if isinstance(words, list | tuple) and words:
+            parts.append(f"{title} {', '.join(map(str, words))}")
+    described = [str(body[name]) for name in ("description", "model") if body.get(name)]
+    return "; ".join([*parts, *described]) or "took its card down"
 
 
 def _task(what: str, body: "dict[str, object]", names: Names) -> str:

@@ -22,6 +22,7 @@ from synapse.clock import SystemClock
 from synapse.errors import Refused
 from synapse.hub.core import Core
 from synapse.hub.limits import Limits
+from synapse.hub.relay import MOST_LINES, Relay
 from synapse.log.sqlite import SqliteLog
 from synapse.server import tokens
 from synapse.server.connection import MAX_CLIENTS, Seats
@@ -57,6 +58,8 @@ class Options:
     insecure: bool = False  # other machines may come without TLS
     metrics: bool | None = None  # None: on loopback only
     metrics_token: str = ""
+    relay_log: str = ""  # the file that what happens is mirrored to
+    relay_max_lines: int = MOST_LINES
 
 
 class Server:
@@ -130,6 +133,10 @@ class Server:
         place.connections = lambda: seats.taken
         place.stop = self.stop
         level = await core.open(os.getpid())
+        if options.relay_log:
+            relay = Relay(core.hub, Path(options.relay_log).absolute(), options.relay_max_lines)
+            await relay.open()
+            stack.push_async_callback(relay.close)
         await web.SockSite(runner, listening, backlog=BACKLOG, ssl_context=tls).start()
         await self.door.open()
         stack.callback(lambda: self.websockets.stop(restart=self.restarts))
