@@ -1,5 +1,7 @@
 """The OpenAPI 3.1 page, made from the declarations of the verbs."""
 
+import re
+
 import msgspec
 import msgspec._json_schema
 from msgspec import json
@@ -12,6 +14,7 @@ from synapse.server.parameters import WHO, fields
 from synapse.verb import Change, Permission, Shape, Verb
 
 Json = dict[str, object]
+_PATTERN = re.compile(r":[^{}]*}")  # what a name in a path may be, in aiohttp's words
 _REF = "#/components/schemas/{name}"
 _ABOUT = """Every verb of the hub: what changes something by POST, what reads also by GET.
 
@@ -62,7 +65,9 @@ def document(verbs: list[Verb], routes: list[Route] = [], server: str = "/") -> 
     for route in routes:
         verb = by_name.get(route.verb)
         if verb is not None:
-            paths.setdefault(route.path, {})[route.method.lower()] = _routed(verb, route, *shapes[verb.name])
+            paths.setdefault(_PATTERN.sub("}", route.path), {})[route.method.lower()] = _routed(
+                verb, route, *shapes[verb.name]
+            )
     return json.encode(
         {
             "openapi": "3.1.0",

@@ -68,16 +68,21 @@ def _hex(address: tuple[str, int], width: int) -> bytes:
 
 def holders(inode: int) -> list[int]:
     """The processes of this user that have a socket open; looks at every process: not for the loop."""
-    wanted, found = f"socket:[{inode}]", []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    wanted = f"socket:[{inode}]"
+    return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and wanted in _open_files(pid)]
+
+
+def _open_files(pid: str) -> Iterator[str]:
+    """What the descriptors of a process lead to; nothing of one that has ended or is somebody else's."""
+    try:
+        numbers = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return
+    for number in numbers:
         try:
-            for number in os.listdir(f"/proc/{pid}/fd"):
-                if os.readlink(f"/proc/{pid}/fd/{number}") == wanted:
-                    found.append(int(pid))
-                    break
+            yield os.readlink(f"/proc/{pid}/fd/{number}")
         except OSError:
-            continue  # it has ended, is somebody else's, or has closed that file
-    return found
+            continue  # closed meanwhile
 
 
 def start_of(pid: int) -> str:
