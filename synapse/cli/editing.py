@@ -27,7 +27,7 @@ def edited(path: str, scope: str) -> bool:
     with open(descriptor, "w", encoding="utf-8", newline="") as file:
         file.write(start)
     while True:
-        _edit(copy)
+        _edit(copy, start)
         problems, text = _wrong(copy, scope)
         if not problems:
             break
@@ -45,7 +45,7 @@ def edited(path: str, scope: str) -> bool:
     return True
 
 
-def _edit(copy: str) -> None:
+def _edit(copy: str, start: str) -> None:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
         status = subprocess.run([*shlex.split(editor), copy], check=False).returncode
@@ -53,7 +53,12 @@ def _edit(copy: str) -> None:
         os.unlink(copy)
         raise Unavailable("no_editor", f"The editor {editor!r} cannot be run ({error}): set EDITOR.") from None
     if status:
-        raise Refused("editor_failed", f"The editor ended with status {status}; nothing is changed ({copy}).")
+        with open(copy, encoding="utf-8", errors="replace", newline="") as file:
+            untouched = file.read() == start
+        if untouched:
+            os.unlink(copy)
+        kept = "" if untouched else f" What you wrote is in {copy}."
+        raise Refused("editor_failed", f"The editor ended with status {status}: nothing is changed.{kept}")
 
 
 def _wrong(copy: str, scope: str) -> "tuple[list[str], str]":

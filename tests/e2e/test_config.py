@@ -250,7 +250,9 @@ def test_an_editor_changes_the_file_only_when_nothing_is_wrong_in_it(house: Hous
     kept = Path(wrong.stderr.rpartition(" is in ")[2].strip().rstrip("."))
     assert kept.read_text() == "[hub]\nport = 0\n"
     assert house.user.read_text() == "# mine\n[hub]\nport = 9000\n"
-    assert house.run("config", "edit", EDITOR="false", VISUAL="").returncode == 1
+    left = set(tmp_path.iterdir())
+    assert house.run("config", "edit", EDITOR="false", VISUAL="", TMPDIR=str(tmp_path)).returncode == 1
+    assert set(tmp_path.iterdir()) == left
     assert house.run("config", "edit", EDITOR="/nowhere/x", VISUAL="").returncode == 1
 
 
