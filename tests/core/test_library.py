@@ -88,6 +88,12 @@ async def test_a_verb_that_nobody_knew_is_asked_without_a_key_when_it_takes_none
         assert alice._keyless == {"hub.status"}
 
 
+async def test_no_subject_of_a_verb_is_hidden_by_something_else(hub: Hub) -> None:
+    async with hub.agent("alice") as alice:
+        subjects = {verb.name.partition(".")[0] for verb in VERBS if not verb.internal}
+        assert subjects & (set(vars(alice)) | set(dir(Agent))) == set()
+
+
 # -- talking
 
 
