@@ -40,6 +40,8 @@ def run_folder(data: str) -> str:
         folder = os.path.join(os.environ.get("TMPDIR") or "/tmp", name)  # noqa: S108 - its owner and mode are checked
         if not _fits(folder):
             folder = os.path.join("/tmp", name)  # noqa: S108
+    else:
+        make_private(data)  # before what is in it: a folder on the way is made with looser rights
     make_private(folder)
     return folder
 
