@@ -34,6 +34,7 @@ class _One:
         self.whole = Whole(plugin)
         self.session = Session(key="hub", system=True)
         self.open = 0
+        self.failure = ""
 
 
 class Reactions:
@@ -47,10 +48,14 @@ class Reactions:
         self._asked: dict[str, None] = {}
         self._retry: asyncio.TimerHandle | None = None
         self._closed = False
-        self.failures: dict[str, str] = {}
         if self._all:
             hub.on_publish.append(self._published)
             hub.on_commit.append(lambda touched: self.look())
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Which plugin cannot say what it owes, and why."""
+        return {f"{one.plugin}: reactions": one.failure for one in self._all if one.failure}
 
     def _published(self, position: int, events: list[Event]) -> None:
         kinds = {event.kind for event in events}
@@ -65,7 +70,6 @@ class Reactions:
             self._look(one)
 
     def _look(self, one: _One) -> None:
-        name = f"{one.plugin}: reactions"
         try:
             call = self._hub.call(one.session)
             one.whole.check(call)
@@ -76,10 +80,10 @@ class Reactions:
                     break
                 self._ask(one, owed, owed.key)
         except Exception as error:
-            self.failures[name] = f"{type(error).__name__}: {error}"
+            one.failure = f"{type(error).__name__}: {error}"
             logger.exception("a reaction of %s failed", one.plugin)
         else:
-            self.failures.pop(name, None)
+            one.failure = ""
 
     def _ask(self, one: _One, owed: Owed, key: str) -> None:
         if not key:
