@@ -172,6 +172,7 @@ def _agent(reply: "dict[str, object]", recent: "list[dict[str, object]]") -> str
         ("type", row["agent_type"]),
         ("role", row["role"]),
         ("skills", row["skill_set"]),
+        *_card(reply.get("card"), _rows(reply, "offers")),
         ("status", state + told_by),
         ("since", clock(_number(reply, "since"))),
         ("process", process),
@@ -186,6 +187,18 @@ def _agent(reply: "dict[str, object]", recent: "list[dict[str, object]]") -> str
     lines += [("next", _task(one)) for one in _rows(reply, "waiting")]
     lines += [("recent", _past(one)) for one in recent]
     return _pairs([(name, value) for name, value in lines if value])
+
+
+def _card(card: object, offers: "list[dict[str, object]]") -> "list[tuple[str, str]]":
+    """What it says of itself, and what it offers."""
+    told = card if isinstance(card, dict) else {}
+    return [
+        ("does", str(told.get("description", ""))),
+        ("can", ", ".join(told.get("skills", ()))),
+        ("takes", ", ".join(f"class:{name}" for name in told.get("task_classes", ()))),
+        ("model", str(told.get("model", ""))),
+        ("offers", ", ".join(f"{offer['kind']}/{offer['name']}" for offer in offers)),
+    ]
 
 
 def _task(task: "dict[str, object]") -> str:

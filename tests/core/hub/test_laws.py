@@ -33,7 +33,7 @@ from tests.core.hub.kit import BOUND, Bench, Peer
 
 CLIENTS = ("alice", "carol")
 NAMES = ("", "bob", "eve")
-TARGETS = ("alice", "carol", "bob", "eve", "claude", "me", "all", "alice,bob", "claude-8100")
+TARGETS = ("alice", "carol", "bob", "eve", "claude", "me", "all", "alice,bob", "claude-8100", "class:review")
 faults = st.sampled_from([Fault.BEFORE, Fault.AFTER])
 numbers = st.integers(0, 7)
 
@@ -157,6 +157,15 @@ class Conversation(RuleBasedStateMachine):
         if peer is not None and isinstance(self.change(peer, "agents.leave"), bytes):
             self.agents.remove(peer.key)
 
+    @rule(number=numbers, name=st.sampled_from(["gpu", "disk"]), ttl=st.sampled_from([1.0, 100.0]), keep=st.booleans())
+    def offer(self, number: int, name: str, ttl: float, keep: bool) -> None:
+        verb, more = ("offers.put", {"ttl": ttl}) if keep else ("offers.withdraw", {})
+        self.change(self.somebody(number), verb, kind="thing", name=name, **more)
+
+    @rule(number=numbers, classes=st.sampled_from([["review"], ["review", "build"], []]))
+    def advertise(self, number: int, classes: list[str]) -> None:
+        self.change(self.somebody(number), "agents.advertise", task_classes=classes)
+
     @rule(number=numbers, name=st.sampled_from(NAMES))
     def rename(self, number: int, name: str) -> None:
         peer = self.agent(number)
@@ -267,7 +276,7 @@ class Conversation(RuleBasedStateMachine):
     @rule(number=numbers)
     def look(self, number: int) -> None:
         peer = self.somebody(number)
-        for verb in ("messages.inbox", "history.list", "agents.list", "state.now"):
+        for verb in ("messages.inbox", "history.list", "agents.list", "state.now", "offers.list", "agents.manifest"):
             self.run(self._tried(peer.ask(verb)))
 
     # -- what goes wrong
