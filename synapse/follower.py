@@ -54,7 +54,10 @@ class Table(Protocol):
     name: str
     version: int  # raise it when the tables or what `apply` writes change: they are then filled anew
     kinds: frozenset[str]
-    schema: tuple[str, ...]  # the statements that make the tables
+
+    @property
+    def schema(self) -> tuple[str, ...]:
+        """The statements that make the tables."""
 
     def apply(self, db: Any, event: Event) -> None:
         """Write what the event means, by `db.execute(sql, values)`; the position reached is stored with it."""

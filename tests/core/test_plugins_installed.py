@@ -1,0 +1,188 @@
+"""Plugins as they are found for real, by entry points of installed distributions; and the command line with them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.hubs import ROOT, HubProcess, until
+
+TOY = """
+from synapse import Argument, Client, Column, Command, Extension, Option, Section, hookimpl, write
+from tests.core import toys
+
+globals().update({name: hook for name, hook in vars(toys.pad()).items() if name.startswith("synapse_")})
+
+
+def added(line: str, as_json: bool) -> None:
+    with Client() as client:
+        write(f"{client.change('pad.add', line=line)['lines']} lines\\n")
+
+
+def sent(client, values, reply) -> None:
+    client.change("pad.add", line=f"{values['pad']} for {reply['to'][0]}")
+
+
+AS_JSON = Option("--json", flag=True, help="Print JSON.", parameter="as_json")
+
+
+@hookimpl
+def synapse_commands():
+    return (
+        Command("pad", added, "Add a line.", Argument("line", help="It."), AS_JSON, example="synapse pad hello"),
+    )
+
+
+@hookimpl
+def synapse_extensions():
+    return (Extension("send", (Option("--pad", help="Note it on the pad.", metavar="LINE"),), sent),)
+
+
+@hookimpl
+def synapse_sections():
+    return (Section("Pad", "pad.lines"),)
+
+
+@hookimpl
+def synapse_columns():
+    return (Column("pad", "pad.lines"),)
+"""
+BAD = {
+    "atimport": "raise LookupError('no such moon')",
+    "ender": "raise SystemExit(7)",
+    "inhook": "from synapse import hookimpl\n@hookimpl\ndef synapse_verbs():\n    return [1]\n",
+    "clasher": "from synapse import Command, hookimpl\n@hookimpl\ndef synapse_commands():\n"
+    "    return [Command('send', print, 'Mine.', example='synapse send')]\n",
+}
+
+
+def install(folder: Path, name: str, source: str, version: str = "1.2") -> None:
+    """What pip would leave behind."""
+    (folder / f"toy_{name}.py").write_text(source)
+    info = folder / f"toy_{name}-{version}.dist-info"
+    info.mkdir(exist_ok=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: toy-{name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[synapse.plugins]\n{name} = toy_{name}\n")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    install(folder, "pad", TOY)
+    return folder
+
+
+@pytest.fixture
+def house(site: Path, tmp_path: Path) -> Iterator[HubProcess]:
+    process = HubProcess()
+    process.env |= {"PYTHONPATH": f"{site}:{ROOT}", "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    yield process
+    process.close()
+
+
+def plugins(house: HubProcess) -> dict[str, Any]:
+    done = house.synapse("plugins", "list", "--json")
+    assert done.returncode == 0, done.stderr
+    return {row["name"]: row for row in json.loads(done.stdout)["plugins"]}
+
+
+def test_broken_plugins_are_told_and_left_out_and_the_rest_runs(house: HubProcess, site: Path) -> None:
+    for name, source in BAD.items():
+        install(site, name, source)
+    without = plugins(house)
+    house.serve()
+    rows = plugins(house)
+    for found in (without, rows):
+        assert {name for name, row in found.items() if row["working"]} == {"memory", "pad"}
+        assert found["pad"]["source"] == "toy-pad 1.2"
+        assert "no such moon" in found["atimport"]["failure"]
+        assert "end the program (7)" in found["ender"]["failure"]
+        assert "returns 1, not a Verb" in found["inhook"]["failure"]
+        assert "there is a command 'send' already" in found["clasher"]["failure"]
+    assert "send --pad" in rows["pad"]["contributes"]["options"]
+    assert house.synapse("pad", "hello").stdout == "1 lines\n"
+    status = house.synapse("status")
+    assert "plugin atimport" in status.stdout
+    helped = house.synapse("--help")
+    assert (helped.returncode, helped.stderr) == (0, "")
+    assert "Add a line." in helped.stdout
+    assert "`synapse plugins` says why" in house.synapse("atimport").stderr
+
+
+def test_a_plugin_adds_to_core_commands_and_plain_ones_do_not_load_it(house: HubProcess) -> None:
+    house.serve()
+    house.synapse("send", "ada", "hello", "--silent")
+    sent = house.synapse("send", "me", "hello", "--silent", "--pad", "seen")
+    assert sent.returncode == 0, sent.stderr
+    assert house.synapse("send", "me", "again", "--silent", "--pad=twice").returncode == 0
+    status = json.loads(house.synapse("status", "--json").stdout)
+    assert status["sections"]["Pad"]["lines"] == ["seen for ada", "twice for ada"]
+    assert "Pad\n  lines  seen for ada, twice for ada\n" in house.synapse("status").stdout
+    assert "--pad" in house.synapse("send", "--help").stdout
+    wrong = house.synapse("send", "me", "x", "--pat", "y")
+    assert (wrong.returncode, "--pad" in wrong.stderr) == (2, True)
+    listed = json.loads(house.synapse("list", "--all", "--json").stdout)
+    assert listed == [] or "pad" in listed[0]["columns"]
+
+
+def test_a_plain_quick_command_loads_no_plugin(house: HubProcess) -> None:
+    house.serve()
+    script = "import sys; from synapse.__main__ import _run; _run(sys.argv[1:]); print(sorted(sys.modules))"
+    for words in (["who"], ["status"], ["list"], ["send", "me", "hello", "--silent"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *words],
+            env=house.env,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+        for module in ("'toy_pad'", "'pluggy'", "'importlib.metadata'", "'synapse.plugins'", "'synapse.hookspecs'"):
+            assert module not in done.stdout, (words, module)
+
+
+def test_disabling_takes_effect_at_the_next_start_and_keeps_what_was_written(house: HubProcess, tmp_path: Path) -> None:
+    settings = tmp_path / "config" / "synapse" / "settings.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("# mine\n[hub]\nlog_level = 'debug' # all of it\n")
+    house.serve()
+    house.synapse("pad", "kept")
+    done = house.synapse("plugins", "disable", "pad")
+    assert "synapse restart" in done.stdout
+    assert "# mine\n" in settings.read_text()
+    assert "# all of it" in settings.read_text()
+    assert settings.stat().st_mode & 0o777 == 0o600
+    assert (plugins(house)["pad"]["pending"], plugins(house)["pad"]["enabled"]) == (True, False)
+    assert "is disabled: `synapse plugins enable pad`" in house.synapse("pad", "x").stderr
+    assert house.synapse("restart").returncode == 0
+    assert not plugins(house)["pad"]["pending"]
+    assert "already" in house.synapse("plugins", "disable", "pad").stdout
+    assert house.synapse("plugins", "enable", "pad").returncode == 0
+    house.synapse("restart")
+    assert json.loads(house.synapse("status", "--json").stdout)["sections"]["Pad"]["lines"] == ["kept"]
+    assert house.synapse("plugins", "enable", "nothing").returncode == 1
+    assert house.synapse("plugins", "disable", "nothing", "--json").returncode == 1
+
+
+def test_one_that_is_removed_leaves_its_events_and_finds_them_when_it_comes_back(house: HubProcess, site: Path) -> None:
+    house.serve()
+    house.synapse("pad", "one")
+    (site / "toy_pad-1.2.dist-info" / "entry_points.txt").unlink()
+    assert "not installed any more" in plugins(house)["pad"]["failure"]
+    house.kill()
+    house.serve()
+    assert "pad" not in plugins(house)
+    assert "pad.added" in house.synapse("events", "export").stdout
+    install(site, "pad", TOY, "1.3")
+    house.kill()
+    house.serve()
+    assert plugins(house)["pad"]["source"] == "toy-pad 1.3"
+    assert json.loads(house.synapse("status", "--json").stdout)["sections"]["Pad"]["lines"] == ["one"]
+    with house.peer() as peer:
+        peer.hello(**{"as": "eve"})
+        until(lambda: peer.ask("pad.stored")["result"]["lines"] == ["one"])
