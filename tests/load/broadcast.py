@@ -7,7 +7,6 @@ Beside the hub, in the same run, aiohttp alone sends the same frame to as many c
 """
 
 import asyncio
-import json
 import statistics
 import subprocess
 import sys
@@ -44,7 +43,9 @@ class Crowd:
         before, loop = self.answers, asyncio.get_running_loop()
         for number in range(count):
             hello = handshake(port, f"/ws?from={prefix}-{number}&workspace=house")
-            _, reader = await loop.create_connection(lambda hello=hello: Reader(hello, HERE, self.told), "127.0.0.1", port)
+            _, reader = await loop.create_connection(
+                lambda hello=hello: Reader(hello, HERE, self.told), "127.0.0.1", port
+            )
             self.readers.append(reader)
             self.seen[reader], self.late[reader] = [], []
         await self.until(lambda: self.answers == before + count)
