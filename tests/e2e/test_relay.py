@@ -79,3 +79,26 @@ def test_offers_and_cards_by_commands(shell: Shell) -> None:
     assert shell.json("offers")["offers"] == []
     shell.ok("advertise", "--from", "alice", "--clear")
     assert shell.json("manifest")["agents"] == []
+
+
+def test_a_relay_file_has_every_event_once_also_when_the_hub_is_killed(shell: Shell) -> None:
+    path, quiet = shell.project / "relay.ndjson", ("cursors.moved", "messages.typing", "messages.returned")
+    for number in range(3):
+        with shell.start("serve", "--relay-log", "relay.ndjson") as hub:
+            until(shell.hub_pid)
+            words = ("send", "me", "--silent", "--no-start", "--from", "alice")
+            senders = [shell.start(*words, f"{number}.{n}") for n in range(5)]
+            if number < 2:
+                until(lambda number=number: f"{number}." in path.read_text())  # type: ignore[misc]
+                shell.kill_hub()
+            for sender in senders:
+                sender.ends()
+                sender.__exit__()
+            if number == 2:
+                until(lambda: all(f"2.{n}" in path.read_text() for n in range(5)))
+                assert hub.interrupt() in (0, 130)
+    mirrored = rows(shell.ok("relay", "relay.ndjson", "--full"))
+    addresses = [(line["position"], line["index"]) for line in mirrored]
+    stored = rows(shell.ok("events", "export"))
+    told = [(line["position"], line["index"]) for line in stored if line["kind"] not in quiet]
+    assert addresses == [address for address in told if addresses[0] <= address <= addresses[-1]]
