@@ -402,13 +402,27 @@ def _opener(hub: InProcess | None, url: str, token: str, hello: dict[str, Any], 
     if hub is not None:
         return hub.connect
     url = url or os.environ.get("SYNAPSE_URL", "")
-    if url:
-        from synapse.client import remote
+    if not url:
+        from synapse import settings
 
-        if not remote.is_here(url) or token:
-            remote.address(url)  # says at once what is wrong with it
-            return _remote(url, remote.secret(token), hello)
-    return _local(start)
+        return _local(os.environ.get("SYNAPSE_SOCKET") or _socket(settings.hub_port()), start)
+    from synapse.client import remote
+
+    remote.address(url)  # says at once what is wrong with it
+    port = remote.port_here(url)
+    if port and not token and os.path.exists(_socket(port)):
+        return _local(_socket(port), start)
+    return _remote(url, remote.secret(token), hello)
+
+
+def _socket(port: int) -> str:
+    """The local door of the hub on that port: the one that the environment names, or of this data folder."""
+    from synapse import paths
+
+    named = os.environ.get("SYNAPSE_SOCKET", "")
+    if os.path.basename(named) == f"hub-{port}.sock":
+        return named
+    return paths.hub_socket(paths.data_folder(), port)
 
 
 def _remote(url: str, token: str, hello: dict[str, Any]) -> Opener:
@@ -426,11 +440,10 @@ def _remote(url: str, token: str, hello: dict[str, Any]) -> Opener:
     return opened
 
 
-def _local(start: bool) -> Opener:
-    from synapse import paths, settings
+def _local(wanted: str, start: bool) -> Opener:
+    from synapse import paths
 
     data = paths.data_folder()
-    wanted = os.environ.get("SYNAPSE_SOCKET") or paths.hub_socket(data, settings.hub_port())
     may_start = [start and not os.environ.get("SYNAPSE_AGENT_ID")]  # only at first: one that was ended stays ended
 
     async def opened(hello: dict[str, Any], on_frame: OnFrame, on_lost: Callable[[Any], None]) -> Link:

@@ -29,11 +29,12 @@ def address(url: str) -> str:
     return urlunsplit((scheme, parts.netloc, path if path.endswith("/ws") else f"{path}/ws", "", ""))
 
 
-def is_here(url: str) -> bool:
-    """Does the URL name this machine, whose hub is asked on its local socket?"""
+def port_here(url: str) -> int:
+    """The port, where the URL names this machine: its hub may have a local socket, which costs less; else 0."""
     from urllib.parse import urlsplit
 
-    return urlsplit(url if "//" in url else f"http://{url}").hostname in ("localhost", "127.0.0.1", "::1")
+    parts = urlsplit(url if "//" in url else f"http://{url}")
+    return (parts.port or 0) if parts.hostname in ("localhost", "127.0.0.1", "::1") else 0
 
 
 def secret(token: str = "") -> str:

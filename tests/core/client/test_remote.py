@@ -8,6 +8,7 @@ import pytest
 
 from synapse import Agent
 from synapse.client import remote
+from synapse.client.aio import Connection
 from synapse.errors import BadRequest, SynapseError, Unavailable
 from synapse.server.app import Options, Server
 
@@ -25,7 +26,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """This machine is another one: its name is not looked at."""
     for name in ("SYNAPSE_AGENT_ID", "SYNAPSE_URL", "SYNAPSE_TOKEN", "SYNAPSE_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(remote, "is_here", lambda url: False)
+    monkeypatch.setattr(remote, "port_here", lambda url: 0)
 
 
 def url(server: Server) -> str:
@@ -104,7 +105,24 @@ def test_the_address_of_a_websocket() -> None:
             remote.address(wrong)
 
 
-@pytest.mark.parametrize(("given", "here"), [("http://localhost:1", True), ("127.0.0.1:9", True), ("host:1", False)])
-def test_this_machine_is_asked_on_its_local_socket(given: str, here: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("given", "port"), [("http://localhost:1", 1), ("127.0.0.1:9", 9), ("host:1", 0), ("http://localhost", 0)]
+)
+def test_which_urls_name_this_machine(given: str, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert remote.is_here(given) is here
+    assert remote.port_here(given) == port
+
+
+async def test_a_hub_of_this_machine_is_asked_on_its_local_socket(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("SYNAPSE_DATA", str(tmp_path))
+    monkeypatch.setenv("SYNAPSE_URL", url(server))
+    monkeypatch.setenv("SYNAPSE_PORT", "1")
+    async with Agent("alice", workspace="w", start=False) as alice:
+        assert isinstance(alice._link, Connection)
+        assert alice.welcome["port"] == server.core.hub.place.port
+    monkeypatch.setenv("SYNAPSE_DATA", str(tmp_path / "another"))
+    async with Agent("alice", workspace="w", start=False) as alice:
+        assert isinstance(alice._link, remote.Socket)
