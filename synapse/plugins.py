@@ -311,13 +311,26 @@ def _contained(owner: str, verb: Verb) -> Verb:
         chosen = run
 
         def run(*args: Any) -> Any:
-            return watched(owner, verb.name, chosen(*args))
+            return watched(owner, verb.name, chosen(*args), tell=_tell_slow_reader)
 
     watches = verb.watches and watched(owner, verb.name, verb.watches)
     return replace(verb, owner=owner, run=run, watches=watches)
 
 
-def watched(owner: str, what: str, run: Callable[..., Any]) -> Callable[..., Any]:
+def tell_slow(owner: str, what: str, took: float) -> None:
+    """Name what held the loop for too long."""
+    if took > SLOW:
+        logger.warning("the plugin %s held the hub for %.2f s in %s", owner, took, what)
+
+
+def _tell_slow_reader(owner: str, what: str, took: float) -> None:
+    if took > SLOW_START:
+        logger.warning("the plugin %s kept a reader for %.2f s in %s", owner, took, what)
+
+
+def watched(
+    owner: str, what: str, run: Callable[..., Any], *, tell: Callable[[str, str, float], None] = tell_slow
+) -> Callable[..., Any]:
     """A plugin's function: what holds the loop is named in the hub's log, and what ends the program does not."""
 
     @wraps(run)
@@ -328,12 +341,6 @@ def watched(owner: str, what: str, run: Callable[..., Any]) -> Callable[..., Any
         except SystemExit as error:
             raise RuntimeError(f"{what} of the plugin {owner} tried to end the program") from error
         finally:
-            tell_slow(owner, what, SystemClock.monotonic() - began)
+            tell(owner, what, SystemClock.monotonic() - began)
 
     return watching
-
-
-def tell_slow(owner: str, what: str, took: float) -> None:
-    """Name what took too long."""
-    if took > SLOW:
-        logger.warning("the plugin %s held the hub for %.2f s in %s", owner, took, what)

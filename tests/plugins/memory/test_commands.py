@@ -1,0 +1,125 @@
+"""`synapse memory ...` with a hub of its own: each command, its JSON, and what it says when it cannot."""
+
+import json
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from synapse_memory.commands import COMMANDS, seconds
+
+from synapse.errors import BadRequest
+from tests.e2e.hubs import HubProcess
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[HubProcess]:
+    process = HubProcess()
+    process.serve()
+    yield process
+    process.close()
+
+
+def said(house: HubProcess, *words: str, **more: Any) -> str:
+    done = house.synapse("memory", *words, **more)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    text: str = done.stdout
+    return text
+
+
+def test_save_show_list_search_delete_stats(house: HubProcess) -> None:
+    assert said(house, "save", "auth/tokens", "tokens are opaque", "--tags", "auth, web") == (
+        "saved auth/tokens (version 1) for house\n"
+    )
+    said(house, "save", "auth/tokens", "tokens are opaque, 32 bytes", "--tags", "auth", "--evidence", "RFC 6750")
+    said(house, "save", "sessions", "sessions end after an hour", "--supersedes", "auth/tokens", "--ttl", "7d")
+    shown = said(house, "show", "auth/tokens")
+    assert "superseded by sessions" in shown
+    assert "RFC 6750" in shown
+    assert "--- before ---" in shown
+    listed = said(house, "list")
+    assert [line.split()[0] for line in listed.splitlines()] == ["KEY", "sessions", "auth/tokens"]
+    assert said(house).split()[:8] == listed.split()[:8]
+    assert "auth/tokens" not in said(house, "list", "--fresh")
+    assert "tokens are [opaque], 32 bytes" in said(house, "search", "opaque")
+    assert "auth/tokens" in said(house, "search", "opaque, 32 bytes", "--tags", "auth")
+    assert said(house, "stats").startswith("2 entries of 3 versions")
+    assert said(house, "delete", "auth/tokens") == "deleted auth/tokens from house\n"
+    gone = house.synapse("memory", "show", "auth/tokens")
+    assert (gone.returncode, "no entry" in gone.stderr) == (1, True)
+
+
+def test_everything_that_prints_data_prints_json(house: HubProcess) -> None:
+    assert json.loads(said(house, "save", "j", "json text", "--json"))["version"] == 1
+    assert json.loads(said(house, "show", "j", "--json"))["entry"]["text"] == "json text"
+    assert "j" in [one["key"] for one in json.loads(said(house, "list", "--json"))["entries"]]
+    assert json.loads(said(house, "search", "json", "--json"))["entries"][0]["snippet"] == "[json] text"
+    assert json.loads(said(house, "stats", "--json"))["entries"] >= 1
+    assert json.loads(said(house, "delete", "j", "--json"))["key"] == "j"
+    nothing = house.synapse("memory", "search", "nowhere", "--json")
+    assert (nothing.returncode, json.loads(nothing.stdout)) == (1, {"entries": []})
+
+
+def test_a_text_comes_from_a_file_or_from_standard_input(house: HubProcess) -> None:
+    (house.data / "note.txt").write_text("from a file\nof two lines\n")
+    said(house, "save", "f", "--file", str(house.data / "note.txt"))
+    assert "from a file\nof two lines" in said(house, "show", "f")
+    with open(house.data / "note.txt") as file:
+        said(house, "save", "g", "-", "--global", stdin=file)
+    assert "global" in said(house, "show", "g")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["save", "k"], 2, "nothing to save"),
+        (["save"], 2, "Missing argument"),
+        (["save", "k", "x", "--file", "y"], 2, "Give the text once"),
+        (["save", "k", "x", "--ttl", "soon"], 2, "--ttl soon"),
+        (["save", "k", "x", "--supersedes", "absent"], 1, "no entry 'absent'"),
+        (["save", "k", "--file", "/nowhere"], 2, "cannot be read"),
+        (["search", '"open'], 2, "quote is not closed"),
+        (["search", "unheardof"], 1, "Nothing holds"),
+        (["delete", "absent"], 1, "no entry 'absent'"),
+        (["show", "absent"], 1, "no entry 'absent'"),
+        (["list", "--limit", "0"], 2, "from 1 to 1000"),
+        (["sve", "k"], 2, "Did you mean save"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(house: HubProcess, words: list[str], status: int, sentence: str) -> None:
+    done = house.synapse("memory", *words)
+    assert (done.returncode, sentence in done.stderr, "Traceback" in done.stderr) == (status, True, False), done
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_each_command_has_help_and_its_example_runs(house: HubProcess, command: Any) -> None:
+    said(house, "save", "auth/tokens", "the token format", "--tags", "auth")
+    helped = house.synapse(*command.name.split(), "--help")
+    assert helped.returncode == 0
+    assert "Example" in helped.stdout
+    words = shlex.split(command.example)
+    assert words[: 1 + len(command.name.split())] == ["synapse", *command.name.split()]
+    done = house.synapse(*words[1:])
+    assert done.returncode == 0, done
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90", 90), ("1.5h", 5400), ("7d", 604_800), ("2w", 1_209_600), ("", 0)]
+)
+def test_a_time_is_seconds_or_has_a_unit(text: str, expected: float) -> None:
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "d", "nan", "inf", "1e99", "5y"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest):
+        seconds(text)
+
+
+def test_a_hub_that_is_killed_keeps_and_finds_everything(house: HubProcess) -> None:
+    said(house, "save", "durable", "kept over a kill")
+    house.kill()
+    (house.data / "cache.db").unlink()
+    house.serve()
+    assert "durable" in said(house, "search", "kill")
