@@ -410,8 +410,9 @@ def _opener(hub: InProcess | None, url: str, token: str, hello: dict[str, Any], 
 
     remote.address(url)  # says at once what is wrong with it
     port = remote.port_here(url)
-    if port and not token and os.path.exists(_socket(port)):
-        return _local(_socket(port), start)
+    socket = _socket(port)
+    if port and not token and (socket == os.environ.get("SYNAPSE_SOCKET") or os.path.exists(socket)):
+        return _local(socket, start)
     return _remote(url, remote.secret(token), hello)
 
 
