@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from msgspec import Struct, json
 
@@ -47,12 +47,15 @@ class Deliveries:
         self._hub = hub
         hub.on_commit.append(self.look)
 
-    def look(self, touched: Iterable[str]) -> None:
+    def look(self, touched: Collection[str]) -> None:
         """See to the boxes among the touched parties."""
         hub = self._hub
         if hub.suspended:
             return
         agents = hub.state.get(Agents)
+        if len(touched) > hub.sessions.running:  # a word to many, few of whom have a terminal
+            wanted, running = set(touched), [agents.get(one.runner_of) for one in hub.sessions.runners()]
+            touched = [a.key for a in running if a is not None and (a.key in wanted or a.box in wanted)]
         seen: set[str] = set()
         for topic in touched:
             agent = agents.get(topic) or agents.at_box(topic)

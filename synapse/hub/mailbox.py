@@ -102,19 +102,20 @@ class Mailbox:
     def apply(self, event: Event) -> None:
         body = event.body
         if isinstance(body, Sent):
-            for box in body.to:
-                self._put(
-                    Message(
-                        id=body.id,
-                        box=intern(box),
-                        sender=intern(body.sender),
-                        position=event.position,
-                        at=event.at,
-                        role=body.role,
-                        task=body.task,
-                        priority=body.priority,
-                    )
+            id, sender, position, at = body.id, intern(body.sender), event.position, event.at
+            role, task, priority = body.role, body.task, body.priority
+            sent, order = self._from.setdefault(sender, {}), (-priority, position, id)
+            for box in map(intern, body.to):  # written out: a broadcast has many
+                message = Message(
+                    id=id, box=box, sender=sender, position=position, at=at, role=role, task=task, priority=priority
                 )
+                self._boxes.setdefault(box, {})[id] = message
+                sent[box, id] = message
+                queue = self._queues.setdefault(box, [])
+                if queue and queue[-1] > order:
+                    insort(queue, order)
+                else:
+                    queue.append(order)
         elif isinstance(body, Renamed):
             self._rename(body.old_box, intern(body.box))
         elif isinstance(body, (Completed, Failed, Canceled, Rejected)):

@@ -150,6 +150,11 @@ class Sessions:
     def runners(self) -> Iterator[Session]:
         return iter(self._runners.values())
 
+    @property
+    def running(self) -> int:
+        """How many runners are connected."""
+        return len(self._runners)
+
     def of(self, key: str) -> Iterator[Session]:
         """The connections of a participant, its runner's too."""
         yield from self._by_key.get(key, ())

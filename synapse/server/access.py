@@ -131,6 +131,8 @@ def _agent_of(agents: Agents, id: str) -> str:
 
 
 def _by_name(agents: Agents, hello: Hello, session: Session, *, anybody: bool) -> None:
+    if hello.as_name.lower() == session.user and anybody:
+        hello.as_name = ""  # a person who names themselves
     if hello.as_name or not anybody:
         name, workspace, kind = names.check_name(hello.as_name or NAMELESS), session.workspace, "client"
     else:

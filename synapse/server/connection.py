@@ -73,8 +73,8 @@ class Connection(asyncio.BufferedProtocol):
         """Take up the requests that are there, while there is `_room`; `_hold` when there is none."""
         raise NotImplementedError
 
-    def _framed(self, frame: bytes) -> bytes:
-        """The bytes on the wire for one frame."""
+    def push(self, frame: bytes) -> None:
+        """Queue one frame; all of a turn of the loop go out together."""
         raise NotImplementedError
 
     def _identify(self, hello: access.Hello) -> None:
@@ -194,10 +194,6 @@ class Connection(asyncio.BufferedProtocol):
                 asyncio.get_running_loop().call_soon(self._go_on)
 
         return answer
-
-    def push(self, frame: bytes) -> None:
-        """Queue one frame; all of a turn of the loop go out together."""
-        self._send(self._framed(frame))
 
     def _send(self, content: bytes) -> None:
         if not self._out:

@@ -39,8 +39,8 @@ class LineConnection(Connection):
     def _identify(self, hello: access.Hello) -> None:
         access.identify(self._core.hub, hello, self.session, ancestors=ancestors)
 
-    def _framed(self, frame: bytes) -> bytes:
-        return frame if frame.endswith(b"\n") else frame + b"\n"
+    def push(self, frame: bytes) -> None:
+        self._send(frame if frame.endswith(b"\n") else frame + b"\n")
 
     def _read(self) -> None:
         rest, begin = self._rest, 0

@@ -107,11 +107,16 @@ class WebSocketConnection(Connection):
     def _ungreeted(self) -> None:
         self._greet(self._default)
 
-    def _framed(self, frame: bytes) -> bytes:
-        door = self._websockets
-        if frame is not door.last:  # else it goes to many
+    def push(self, frame: bytes) -> None:
+        """Queue one frame; what goes to many is built once. It is written out here, for it is called for each of them."""
+        door, out = self._websockets, self._out
+        if frame is not door.last:
             door.last, door.last_built = frame, build(_TEXT, frame)
-        return door.last_built
+        built = door.last_built
+        if not out:
+            door.wrote(self)
+        out.append(built)
+        self._queued += len(built)
 
     # -- reading
 

@@ -86,7 +86,7 @@ class Sender(Socket):
     def broadcast(self, crowd: Crowd, text: str = "a broadcast of some length, as people write them to all") -> None:
         number = len(crowd.sent_at)
         crowd.sent_at[number] = time.perf_counter()
-        self.ask("messages.send", to="r-*", text=f"number {number:08} {text}", mode="silent")
+        self.ask("messages.send", to="all", text=f"number {number:08} {text}", mode="silent")
 
 
 @asynccontextmanager
