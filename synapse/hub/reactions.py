@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from synapse.verb import Shape, Verb
 logger = logging.getLogger(__name__)
 REMEMBERED = 10_000  # what was done and is still owed is not done again and again
 AT_ONCE = 100  # unanswered requests of one plugin
+PAUSE = 1.0  # seconds until what could not be had is asked for again
 PASSING = (429, 503)  # too fast, or not now: it is owed still
 
 
@@ -30,11 +32,21 @@ class _One:
     def __init__(self, plugin: Plugin, reaction: Reaction) -> None:
         self.plugin = plugin.name
         self.kinds = reaction.kinds
-        self.owed = watched(plugin.name, "a reaction", lambda call: list(reaction.owed(call)))
+        self.owed = watched(plugin.name, "a reaction", self._owed)
+        self._reaction = reaction
         self.whole = Whole(plugin)
         self.session = Session(key="hub", system=True)
         self.open = 0
         self.failure = ""
+
+    def _owed(self, call: View, asked: Container[str], most: int) -> list[Owed]:
+        """What is owed and not asked for yet: at most so much."""
+        new = (owed for owed in self._reaction.owed(call) if self.key(owed.key) not in asked)
+        return list(islice(new, most))
+
+    def key(self, key: str) -> str:
+        """The idempotency key of what is owed under a key."""
+        return f"{self.plugin}:{key}"
 
 
 class Reactions:
@@ -70,14 +82,17 @@ class Reactions:
             self._look(one)
 
     def _look(self, one: _One) -> None:
+        room = AT_ONCE - one.open
+        if room <= 0:
+            self._touched[one] = None
+            return
         try:
             call = self._hub.call(one.session)
             one.whole.check(call)
-            found: list[Owed] = one.owed(View(call, one.plugin))
-            for owed in found:
-                if one.open >= AT_ONCE:
-                    self._touched[one] = None  # the rest when these are answered
-                    break
+            found: list[Owed] = one.owed(View(call, one.plugin), self._asked, room + 1)
+            if len(found) > room:
+                self._touched[one] = None  # the rest when these are answered
+            for owed in found[:room]:
                 self._ask(one, owed, owed.key)
         except Exception as error:
             one.failure = f"{type(error).__name__}: {error}"
@@ -88,21 +103,23 @@ class Reactions:
     def _ask(self, one: _One, owed: Owed, key: str) -> None:
         if not key:
             raise ValueError(f"{owed.verb} is owed without a key that says what for")
-        whole_key = f"{one.plugin}:{key}"
+        whole_key = one.key(key)
         if whole_key in self._asked:
             return
-        self._asked[whole_key] = None
-        if len(self._asked) > REMEMBERED:
-            del self._asked[next(iter(self._asked))]
         answer = partial(self._done, one, owed, key)
-        one.open += 1
+        ask: Callable[[], object]
         try:
             verb, request = self._request(one, owed, whole_key)
         except SynapseError as error:
-            self._hub.loop.call_soon(answer, self._hub.head, error)
+            ask = partial(self._hub.loop.call_soon, answer, self._hub.head, error)
         else:
             session = Session(key=owed.by, system=True) if owed.by else one.session
-            self._hub.ask(session, verb, request, answer)
+            ask = partial(self._hub.ask, session, verb, request, answer)
+        one.open += 1  # before it is asked: the answer may come at once
+        self._asked[whole_key] = None
+        if len(self._asked) > REMEMBERED:
+            del self._asked[next(iter(self._asked))]
+        ask()
 
     def _request(self, one: _One, owed: Owed, key: str) -> tuple[Verb, Any]:
         """The verb, also an internal one of the plugin itself, and the request under its key."""
@@ -116,7 +133,7 @@ class Reactions:
         one.open -= 1
         follows: Owed | None = None
         if isinstance(what, SynapseError) and what.status in PASSING:
-            self._asked.pop(f"{one.plugin}:{key}", None)
+            self._asked.pop(one.key(key), None)
             self._touched[one] = None
             self._again()
         elif isinstance(what, SynapseError):
@@ -126,12 +143,12 @@ class Reactions:
             follows = _after(owed.then, f"{key}:then", "")
         if follows is not None:
             self._ask(one, follows, follows.key)
-        if one in self._touched and one.open == 0:
+        if one in self._touched and one.open == 0 and self._retry is None:
             self._hub.loop.call_soon(self.look)
 
     def _again(self) -> None:
         if self._retry is None and not self._closed:
-            self._retry = self._hub.loop.call_later(1.0, self._later)
+            self._retry = self._hub.loop.call_later(PAUSE, self._later)
 
     def _later(self) -> None:
         self._retry = None

@@ -142,6 +142,32 @@ async def test_a_reaction_asks_no_internal_verb_of_the_core() -> None:
         assert "There is no verb" in bench.bodies("pad.added")[0]["line"]
 
 
+async def test_what_is_owed_without_a_key_or_with_what_is_no_json_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    for wrong in (Owed("pad.add", {"line": "x"}), Owed("pad.add", {"line": object()}, "1")):
+        async with hub({"pad": pad(reactions=(owing(owed=lambda call, wrong=wrong: (wrong,)),))}) as bench:
+            assert "pad: reactions" in await broken(bench)
+            assert "pad.added" not in bench.kinds()
+
+
+async def test_what_cannot_be_done_at_the_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_ = [False]
+
+    def check(call: Any, request: Any) -> None:
+        if not open_[0]:
+            raise Unavailable("closed", "Not now.")
+
+    monkeypatch.setattr("synapse.hub.reactions.PAUSE", 0.01)
+    toy = pad(reactions=(owing(),), guards=(Guard(frozenset({"messages.send"}), check),))
+    async with hub({"pad": toy}) as bench:
+        await bench.agent("bob")
+        await bench.client("ada")("pad.add", line="x")
+        await asyncio.sleep(0.05)
+        assert "messages.sent" not in bench.kinds()
+        open_[0] = True
+        await told(bench, 1)
+        assert bench.kinds().count("messages.sent") == 1
+
+
 # -- guards
 
 
