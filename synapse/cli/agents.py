@@ -5,10 +5,12 @@ import sys
 
 from synapse import paths, settings
 from synapse.cli.command import AS_JSON, FROM, NO_START, WORKSPACE, Argument, Command, Option
+from synapse.cli.errors import told
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
 from synapse.errors import BadRequest, NotFound, Refused, SynapseError, Unavailable
 
+BACK_WITHIN = 6.0  # seconds for a runner to come back to a hub that was just started
 PATIENCE = 40.0  # seconds for a runner to say that it runs
 
 
@@ -238,7 +240,7 @@ def _end(targets: "tuple[str, ...]", action: str, workspace: "str | None", as_js
     with Client("", workspace or "", start=False) as client:
         for target in targets:
             try:
-                agent = client.call("agents.signal", target=target, action=action)
+                agent = _signal(client, target, action)
                 gone = client.call("agents.wait_gone", key=agent["key"], timeout=50.0)
                 failed |= bool(gone.get("pending"))
                 said = "is still ending" if gone.get("pending") else "ended"
@@ -246,9 +248,22 @@ def _end(targets: "tuple[str, ...]", action: str, workspace: "str | None", as_js
                     1, dumps({**agent, "gone": not gone.get("pending")}) if as_json else f"{target} {said}\n".encode()
                 )
             except SynapseError as error:
-                failed = 1
-                os.write(2, f"synapse: {error.sentence}\n".encode())
+                failed = told(error, as_json)
     return int(failed)
+
+
+def _signal(client: Client, target: str, action: str) -> "dict[str, object]":
+    """Ask the agent's runner; one that is on its way back to a new hub is waited for a little."""
+    import time
+
+    end = time.monotonic() + BACK_WITHIN
+    while True:
+        try:
+            return client.call("agents.signal", target=target, action=action)
+        except SynapseError as error:
+            if error.code != "away" or time.monotonic() >= end:
+                raise
+            time.sleep(0.2)
 
 
 def rename(

@@ -130,6 +130,9 @@ def print_answer(task: "dict[str, object]", as_json: bool, *, named: bool = Fals
     state, answer = str(task["state"]), str(task.get("answer", ""))
     if as_json:
         write(dumps(task).decode())
+    elif state == "completed" and task.get("source") == "none":
+        say(f"synapse: {task['agent']} ended without an answer (MISSING_REPLY).\n".encode("utf-8", "replace"))
+        return 1
     elif state == "completed":
         write(f"{task['agent']}:\n" if named else "")
         write_text(answer)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PROTOCOL = 1
-PATIENCE = 90.0  # seconds for an answer: the longest wait is 60
+PATIENCE = 15.0  # seconds for an answer, beyond those that were asked for
 RETRIES = (0.0, 0.1, 0.3, 1.0)  # seconds before the next hub is asked
 PASSING = frozenset({"lost", "stopping", "recovering"})  # the next hub may answer, under the same key
 
@@ -50,6 +50,7 @@ class Client:
         self._path = os.environ.get("SYNAPSE_SOCKET") or paths.hub_socket(self._data, settings.hub_port())
         self._socket: socket | None = None
         self._buffer = b""
+        self._patience = PATIENCE
         self._ids = 0
         self.welcome: dict[str, object] = {}
 
@@ -95,10 +96,15 @@ class Client:
     def _ask(self, verb: str, params: "dict[str, object]") -> "dict[str, object]":
         self._ids += 1
         request = dumps({"jsonrpc": "2.0", "id": self._ids, "method": verb, "params": params})
+        asked_for = params.get("timeout")
+        self._patience = PATIENCE + (float(asked_for) if isinstance(asked_for, int | float) else 0.0)
         if self._socket is not None:
+            self._socket.settimeout(self._patience)
             self._send(request)
             return self._reply(self._ids)
         self._connect()
+        assert self._socket is not None
+        self._socket.settimeout(self._patience)
         self._send(dumps({"jsonrpc": "2.0", "id": 0, "method": "hello", "params": self._hello}) + request)
         try:
             self.welcome = self._reply(0)
@@ -147,7 +153,9 @@ class Client:
                 part = self._socket.recv(262144)
             except TimeoutError:
                 self._end()
-                raise Unavailable("no_answer", f"The hub has not answered for {PATIENCE:g} s: is it stopped?") from None
+                raise Unavailable(
+                    "no_answer", f"The hub has not answered for {self._patience:g} s: is it stopped?"
+                ) from None
             except OSError:
                 part = b""
             if not part:

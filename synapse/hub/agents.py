@@ -192,9 +192,13 @@ class Agents:
                     return port
         raise Refused("no_port", f"All agent ports of {first}-{last} and 8150-8199 are taken: stop an agent first.")
 
-    def check_free(self, workspace: str, name: str) -> str:
-        """The name in its one form, if nobody in the workspace has it."""
+    def check_free(self, workspace: str, name: str, own: str = "") -> str:
+        """The name in its one form, if nobody has it in the workspace or as an id; `own` is the key of who asks."""
         name = names.check_name(name)
+        if name.startswith("synapse-") or any(
+            name in (a.id, f"{a.type}-{a.port}") for a in self if a.wrapped and a.key != own
+        ):
+            raise Refused("reserved_name", f"'{name}' is what an agent's id looks like: choose another name.")
         if self.named(workspace, name) is not None or self.named("", name) is not None:
             raise Refused(
                 "name_taken", f"'{name}' is here already in '{workspace or 'every workspace'}': choose another name."

@@ -277,7 +277,7 @@ def rename(call: Call, request: RenameRequest) -> AgentReply:
         raise Refused("not_permitted", "An agent renames only itself.")
     name = f"{agent.type}-{agent.port}" if request.clear else names.check_name(request.name)
     if name != agent.name:
-        name = agents.check_free(agent.workspace, name)
+        name = agents.check_free(agent.workspace, name, agent.key)
     changed = msgspec.structs.replace(agent, name=name, chosen=not request.clear)
     if changed != agent:
         call.emit(

@@ -57,6 +57,10 @@ def send(call: Call, request: SendRequest) -> SendReply:
     _check(request)
     agents = call.state(Agents)
     if any(sign in request.to for sign in "*?[") or request.to == "all" or request.to.endswith("/all"):
+        if request.mode == "wait":
+            raise BadRequest(
+                "no_answer_from_many", "A note to many has no answer to wait for: name them, like alice,bob."
+            )
         return _broadcast(call, request)
     author = agents.get(call.by)
     if author is None and call.by and not call.session.system:

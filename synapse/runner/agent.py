@@ -16,7 +16,7 @@ from synapse.runner import profile as profiles
 from synapse.runner.delivery import Delivery
 from synapse.runner.draft import Draft
 from synapse.runner.flow import Flow
-from synapse.runner.keys import Token
+from synapse.runner.keys import Token, match_key
 from synapse.runner.letters import Letters, Message, Turn
 from synapse.runner.link import Link
 from synapse.runner.process import Child, ExitStatus
@@ -118,7 +118,7 @@ class Agent:
         if self._spec.owned:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._owner_joined.wait(), OWNER_WITHIN)
-        self._child.start(self._loop, self._output, self._ended.set_result, self._viewers.child_stopped)
+        self._child.start(self._loop, self._output, self._ended.set_result, self._child_stopped)
         self._status.begin()
         status = await self._ended
         await self._finish(status)
@@ -165,6 +165,7 @@ class Agent:
         self._link.on_joined = self._introduce
         self._link.on_back = self._back
         self._viewers.on_input = self._typed
+        self._child.on_continue = self._status.resumed
         self._viewers.on_change = self._owner_joined.set
         self._viewers.on_owner_gone = self._owner_gone
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -216,6 +217,10 @@ class Agent:
         self._flow.feed(data)
         self._status.output()
 
+    def _child_stopped(self) -> None:
+        self._status.suspended()
+        self._viewers.child_stopped()
+
     def _settled(self) -> None:
         for told in self._terminal.signals():
             self._status.signal(told)
@@ -228,9 +233,10 @@ class Agent:
             self._draft.observe(tokens)
         if any(token.kind in ("key", "text", "paste") for token in tokens):
             self._last_key = self._loop.time()
-        if written and self._draft.empty:
-            if not self._profile.patterns and self._status.idle:
-                self._status.submitted()
+        entered = any(match_key(token, key) for token in tokens for key in ("enter", "ctrl-j"))
+        if entered and not self._profile.patterns and self._status.idle:
+            self._status.submitted()  # a person has given it something to do
+        if (entered or written) and self._draft.empty:
             self._delivery.poke()
 
     def _changed(self, before: str) -> None:

@@ -87,6 +87,8 @@ class Delivery:
         message = max(self._waiting.values(), key=lambda each: each.priority)
         if not (self._status.idle or message.urgent) or self._held():
             return
+        if not message.urgent and not self._status.verify():
+            return
         self._task = self._loop.create_task(self._deliver(message))
         self._task.add_done_callback(self._over)
 
@@ -146,7 +148,7 @@ class Delivery:
                 self._waiting.pop(message.id, None)
             return
         self._waiting.pop(message.id, None)
-        if self._disturbed or not self._status.idle:  # the answer may have taken long
+        if self._disturbed or not self._status.verify():  # the answer may have taken long
             self._link.change("messages.returned", id=message.id, reason="somebody was quicker")
             return
         self._viewers.hold()

@@ -54,6 +54,7 @@ class Child:
         self._deaf = False  # the output has ended
         self._ended: ExitStatus | None = None
         self._on_stop: Callable[[], None] = _nothing
+        self.on_continue: Callable[[], None] = _nothing
 
     @classmethod
     def spawn(
@@ -147,6 +148,7 @@ class Child:
     def proceed(self) -> None:
         """Continue the stopped child."""
         self.stopped = False
+        self.on_continue()
         self.signal(signal.SIGCONT)
 
     def signal(self, number: int) -> None:
@@ -261,6 +263,7 @@ class Child:
             self._loop.call_later(STOP_SETTLES, self._stopped)
         elif os.WIFCONTINUED(raw):
             self.stopped = False
+            self.on_continue()
         else:
             self._ended = ExitStatus(os.waitstatus_to_exitcode(raw))
             self._hear_last_words()

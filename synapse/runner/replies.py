@@ -10,6 +10,7 @@ from synapse.runner.terminal import Mark, Terminal
 _SCROLLBAR = re.compile(r"^([^┃]*)\s┃$")
 LONGEST = 600_000  # bytes of an answer as JSON: more does not fit into one frame to the hub
 ENOUGH = 60  # characters of an echo that is shown cut
+ALIKE = 3  # characters that two prompts of one program begin with alike
 FRAME = 8  # rows above a composer's cursor at which the echo of a message may begin
 
 
@@ -37,9 +38,17 @@ def answer(profile: Profile, text: str, typed: str, *, prompt: str = "", above: 
     if profile.answer_first is not None:
         return _marked(profile, lines, seen=rest is not None)
     lines = [line for line in lines if not _dropped(profile, line)]
-    if lines and prompt and lines[-1].strip() == prompt.strip():
-        lines.pop()
+    if lines and prompt.strip():
+        lines[-1] = _without_prompt(lines[-1], prompt.strip())
     return "\n".join(lines).strip("\n")
+
+
+def _without_prompt(line: str, prompt: str) -> str:
+    """The last line without the prompt that stands there again, as it was or with another folder in it."""
+    if line.endswith(prompt):
+        return line[: -len(prompt)]  # an output without a line end stands before it
+    again = line.endswith(prompt[-1]) and len(prompt) > ALIKE and line.startswith(prompt[:ALIKE])
+    return "" if again else line
 
 
 def bounded(text: str, longest: int = LONGEST) -> str:

@@ -79,6 +79,25 @@ class StatusMachine:
         self._set(PROCESSING, "submit")
         self._look_in(self._patience)
 
+    def suspended(self) -> None:
+        """The program was stopped (Ctrl-Z): nothing is typed into it until it goes on."""
+        self._set(PROCESSING, "suspended")
+
+    def resumed(self) -> None:
+        """The program goes on."""
+        self._look_in(self._patience)
+
+    def verify(self) -> bool:
+        """May something be typed at this very moment? A person may have started something that has not settled yet."""
+        if not self.idle or self._child.stopped:
+            return False
+        if self._signalled or self._profile.patterns or self._prompt is None:
+            return True
+        if _Prompt.of(self._terminal, self._child).same_mode(self._prompt):
+            return True
+        self.submitted()
+        return False
+
     def signal(self, signal: Signal) -> None:
         """Something that the program told its terminal; what it says of its state beats the screen."""
         if signal.name != "osc7501" or "osc7501" not in self._profile.signals:
@@ -109,6 +128,8 @@ class StatusMachine:
 
     def _look(self) -> None:
         self._timer = None
+        if self._child.stopped:
+            return  # `resumed` looks again
         quiet = self._loop.time() - max(self.last_output, self._submitted)
         if quiet < self._patience - 0.001 or self._terminal.lag or self._terminal.synchronized:
             self._look_for_work()  # a spinner never settles

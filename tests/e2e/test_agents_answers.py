@@ -53,7 +53,9 @@ def test_a_long_answer_is_whole_also_what_has_scrolled_away(house: House, answer
 
 def test_no_answer_is_said_to_be_none(house: House) -> None:
     house.agent("mute")
-    assert house.send("mute", "NOTHING") == "MISSING_REPLY"
+    done = house.synapse("send", "mute", "NOTHING", "--wait")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "MISSING_REPLY" in done.stderr
     assert house.ask("history", "--agent", "mute")["tasks"][0]["source"] == "none"
 
 
@@ -123,4 +125,6 @@ def test_the_shell_profile_runs_what_is_sent_and_its_output_is_the_answer(house:
     house.agent("shell", "shell", "--norc")
     assert house.send("shell", "echo hello; seq 3") == "hello\n1\n2\n3"
     assert house.send("shell", "for n in a b; do\n  echo $n\ndone") == "a\nb"
-    assert house.send("shell", "-x 2>/dev/null; true") == "MISSING_REPLY"
+    assert house.send("shell", "echo -n unended") == "unended"
+    assert house.send("shell", "cd / && pwd") == "/"
+    assert house.synapse("send", "shell", "--wait", "--", "-x 2>/dev/null; true").returncode == 1

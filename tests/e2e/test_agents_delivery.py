@@ -1,6 +1,8 @@
 """What is sent to an agent arrives in its terminal: whole, once, in order, and not on top of what a person types."""
 
 import os
+import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from synapse.runner import profile as profiles
 from tests.e2e.agents_kit import House
-from tests.e2e.hubs import until
+from tests.e2e.hubs import SYNAPSE, until
 
 LOOK_ALIKES = (
     "> what is this?",
@@ -175,3 +177,31 @@ def test_attachments_lie_in_private_files_that_the_text_names(house: House) -> N
     path = Path(answer.replace("\n", "").partition("(attached: ")[2].rstrip(")"))
     assert path.read_bytes() == bytes(range(256)) * 4000
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_person_runs_in_a_shell_gets_no_message(house: House, tmp_path: Path) -> None:
+    """Neither an editor nor a pager is fed what was meant for the prompt."""
+    house.agent("desk", "shell", "--norc")
+    glass = house.attach("desk")
+    glass.type("cat > seen.txt\r")
+    house.becomes("desk", "PROCESSING")
+    task = house.queue("desk", "echo for the prompt")
+    glass.type("by hand\r")
+    time.sleep(2.5)  # a person's last key holds messages for two seconds; the program at work holds them after that
+    assert house.task(task, "submitted")["state"] == "submitted"
+    glass.type("\x04")
+    assert house.task(task)["answer"] == "for the prompt"
+    assert house.send("desk", "cat seen.txt; rm seen.txt") == "by hand"
+
+
+def test_a_program_that_is_stopped_gets_no_message_until_it_goes_on(house: House) -> None:
+    house.agent("still")
+    glass = house.glass(program=["bash", "--norc", "-i"])
+    glass.type(f"{shlex.join(SYNAPSE)} attach still\r")
+    glass.shows("demo - ? for help")
+    glass.type("\x1a")
+    assert house.becomes("still", "PROCESSING")["source"] == "suspended"
+    task = house.queue("still", "what is 10+1")
+    assert house.task(task, "submitted")["state"] == "submitted"
+    glass.type("fg\r")
+    assert house.task(task)["answer"] == "11"

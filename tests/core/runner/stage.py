@@ -55,6 +55,7 @@ class Program:
     def __init__(self) -> None:
         self.canonical = False
         self.echo = True
+        self.stopped = False
         self.foreground = self.pid
 
 

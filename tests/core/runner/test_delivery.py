@@ -76,6 +76,9 @@ class Scene:
     def idle(self) -> bool:
         return self.status in (READY, DONE)
 
+    def verify(self) -> bool:
+        return self.idle
+
     def submitted(self) -> None:
         self.status = PROCESSING
 

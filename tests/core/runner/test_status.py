@@ -193,3 +193,23 @@ def test_a_line_that_is_not_echoed_waits_for_a_person() -> None:
     stage.shows("sudo x\nPassword: ", 0.6)
     assert (stage.status, stage.machine.source) == ("WAITING", "terminal")
     assert stage.machine.question == Question("Password:")
+
+
+def test_a_program_that_is_stopped_is_at_work_until_it_goes_on_and_its_screen_is_looked_at_again(demo: Stage) -> None:
+    demo.program.stopped = True
+    demo.machine.suspended()
+    demo.clock.go(10)
+    assert (demo.status, demo.machine.verify()) == ("PROCESSING", False)
+    demo.program.stopped = False
+    demo.machine.resumed()
+    demo.clock.go(10)
+    assert demo.machine.verify()
+
+
+def test_at_the_last_moment_another_group_at_the_terminal_is_seen() -> None:
+    stage = Stage(PLAIN)
+    stage.shows("$ ", 5)
+    assert stage.machine.verify()
+    stage.program.foreground = 99
+    assert not stage.machine.verify()
+    assert stage.status == "PROCESSING"
