@@ -9,7 +9,7 @@ import pytest
 from synapse_memory.commands import COMMANDS, seconds
 
 from synapse.errors import BadRequest
-from tests.e2e.hubs import HubProcess
+from tests.e2e.hubs import ROOT, HubProcess
 
 
 @pytest.fixture(scope="module")
