@@ -119,7 +119,8 @@ class Server:
         self.websockets = WebSocketDoor(core, seats)
         commits = Commits(clock.monotonic)
         commits.watch(log)
-        gate = Gate(core, known, options.host, port, scheme="https" if tls else "http")
+        names = os.environ.get("SYNAPSE_ALLOWED_HOSTS", "").split(",")
+        gate = Gate(core, known, options.host, port, scheme="https" if tls else "http", names=names)
         told = near if options.metrics is None else options.metrics
         doors: dict[str, Callable[[], int]] = {"local": self.door.__len__, "websocket": self.websockets.__len__}
         metrics = Metrics(core, commits, doors) if told else None

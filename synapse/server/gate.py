@@ -5,6 +5,7 @@ import hmac
 import ipaddress
 import socket
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -57,13 +58,15 @@ class Visitor:
 class Gate:
     """Looks at every request before anything else does."""
 
-    def __init__(self, core: Core, tokens: Tokens, host: str, port: int, *, scheme: str = "http") -> None:
+    def __init__(
+        self, core: Core, tokens: Tokens, host: str, port: int, *, scheme: str = "http", names: Iterable[str] = ()
+    ) -> None:
         self._core = core
         self._tokens = tokens
         self._port = port
         self._scheme = scheme
         self._host = host.lower().strip("[]")
-        self._names = _names(self._host)
+        self._names = _names(self._host) | {name.strip().lower() for name in names if name.strip()}
         self._owners: WeakKeyDictionary[asyncio.BaseTransport, Owner] = WeakKeyDictionary()
         self._holders: WeakKeyDictionary[asyncio.BaseTransport, list[int]] = WeakKeyDictionary()
 
@@ -149,7 +152,7 @@ class Gate:
             if found is None:
                 raise Unauthorized(
                     "token_needed",
-                    "Whose process this is cannot be told here: use the token in `http-token` of the data folder.",
+                    "Whose process this is cannot be told: a token is needed (macOS: see `http-token` in the data folder).",
                 )
             self._owners[transport] = found
         return found

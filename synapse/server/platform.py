@@ -39,7 +39,10 @@ class Owner(NamedTuple):
 
 
 def tcp_owner(theirs: tuple[str, int], ours: tuple[str, int]) -> Owner | None:
-    """The owner of the other end of a connection over loopback, by Linux's tables; None when it is not in them."""
+    """The owner of the other end of a connection over loopback, by Linux's tables; None when it is not in them.
+
+    An end that was closed already is nobody's any more, and the tables call that user 0: who is gone is not root.
+    """
     for table, width in (("tcp", 4), ("tcp6", 16)):
         wanted = b" %s %s " % (_hex(theirs, width), _hex(ours, width))
         try:
@@ -49,10 +52,10 @@ def tcp_owner(theirs: tuple[str, int], ours: tuple[str, int]) -> Owner | None:
             continue
         found = content.find(wanted)
         if found >= 0:
+            # behind the state: queues, timer, retransmits, uid, timeout, inode
             fields = content[found + len(wanted) : content.find(b"\n", found)].split()
-            return Owner(
-                int(fields[4]), int(fields[6])
-            )  # behind the state: queues, timer, retransmits, uid, timeout, inode
+            owner = Owner(int(fields[4]), int(fields[6]))
+            return owner if owner.inode else None
     return None
 
 

@@ -102,6 +102,29 @@ asyncio.run(main())
     subprocess.run([sys.executable, "-c", follow], check=True, timeout=30)
 
 
+NOBODY = 65534
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="not run: only root can be another user")
+def test_another_user_of_the_machine_gets_nothing_done_also_when_it_does_not_wait(hub_process: HubProcess) -> None:
+    hub_process.serve()
+    port = hub_process.told["port"]
+    head = ask(f"http://127.0.0.1:{port}/api/hub.status")[1]["hub"]["head"]
+    told = subprocess.run(
+        ["curl", "-sS", f"http://127.0.0.1:{port}/api/agents.here", "-H", "Content-Type: application/json", "-d", "{}"],
+        user=NOBODY, capture_output=True, text=True, timeout=20, check=True, cwd="/",
+    )  # fmt: skip
+    assert json.loads(told.stdout)["code"] == "other_user"
+    lines = [f"Host: 127.0.0.1:{port}", "Content-Type: application/json", "Content-Length: 14", "", '{"from":"eve"}']
+    request = "\r\n".join(["POST /api/agents.here HTTP/1.1", *lines])
+    for _ in range(20):
+        script = f'exec 3<>/dev/tcp/127.0.0.1/{port}; printf %s "$0" >&3; exec 3>&-'
+        subprocess.run(["bash", "-c", script, request], user=NOBODY, timeout=20, check=True, cwd="/")
+    status = ask(f"http://127.0.0.1:{port}/api/hub.status")[1]["hub"]
+    assert status["head"] == head
+    assert set(status["refusals"]) <= {"other_user", "token_needed", "gone"}
+
+
 # -- the page
 
 

@@ -265,7 +265,7 @@ def main() -> int:
     table = kit.Table("Telling many")
     with kit.hub() as hub:
         asyncio.run(broadcasts(table, hub, count))
-    direct(table, count)
+    direct(table, 3 * count)
     with kit.hub() as hub:
         asyncio.run(stalled(table, hub, count))
     return 1 if table.missed else 0

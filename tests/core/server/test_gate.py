@@ -87,6 +87,15 @@ async def test_what_a_browser_says_comes_from_elsewhere_is_kept_out_without_an_o
     assert (answer.status, answer.code) == (403, "foreign_origin")
 
 
+async def test_further_names_can_be_allowed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNAPSE_ALLOWED_HOSTS", "Hub.example.org, other.example.org")
+    async with Server(Options(str(folder), port=0)) as server:
+        house = House(server)
+        for name, status in (("hub.example.org", 200), ("other.example.org", 200), ("example.org", 403)):
+            answer = await http(house, "GET", "/health", headers={"Host": f"{name}:{port(house)}"})
+            assert answer.status == status
+
+
 # -- whose process
 
 
@@ -101,6 +110,16 @@ def test_the_kernel_says_whose_the_other_end_is_and_which_process() -> None:
         assert holders(owner.inode) == [os.getpid()]
         assert tcp_owner(("127.0.0.1", 1), far.getsockname()) is None
     assert holders(owner.inode) == []
+
+
+def test_who_has_gone_at_once_is_nobody_and_not_root() -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    near = socket.create_connection(listening.getsockname())
+    far, address = listening.accept()
+    near.sendall(b"POST /api/hub.shutdown HTTP/1.1")
+    near.close()
+    with listening, far:
+        assert tcp_owner(address, far.getsockname()) is None
 
 
 def test_it_says_so_over_ipv6_and_where_one_is_within_the_other() -> None:
