@@ -47,6 +47,8 @@ def _without_prompt(line: str, prompt: str) -> str:
     """The last line without the prompt that stands there again, as it was or with another folder in it."""
     if line.endswith(prompt):
         return line[: -len(prompt)]  # an output without a line end stands before it
+    if prompt.endswith(line):
+        return ""  # there an output without a line end stood before it
     again = line.endswith(prompt[-1]) and len(prompt) > ALIKE and line.startswith(prompt[:ALIKE])
     return "" if again else line
 
