@@ -117,6 +117,15 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         seconds(text)
 
 
+def test_every_line_of_the_page_runs(house: HubProcess) -> None:
+    page = (ROOT / "docs" / "memory.md").read_text()
+    lines = [line for block in page.split("```")[1::2] for line in block.strip().splitlines()]
+    assert len(lines) == 8
+    for line in lines:
+        done = house.synapse(*shlex.split(line)[1:])
+        assert (done.returncode, done.stderr) == (0, ""), (line, done)
+
+
 def test_a_hub_that_is_killed_keeps_and_finds_everything(house: HubProcess) -> None:
     said(house, "save", "durable", "kept over a kill")
     house.kill()
