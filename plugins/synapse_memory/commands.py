@@ -122,7 +122,9 @@ def search(
 
 
 def _query(words: "tuple[str, ...]") -> str:
-    """The words in one line: what the shell took the quotes off is a phrase again."""
+    """One argument is the query as it is; of several, one with blanks in it was quoted in the shell: a phrase."""
+    if len(words) == 1:
+        return words[0]
     return " ".join(f'"{word}"' if " " in word and '"' not in word else word for word in words)
 
 
