@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check faults load clean
+.PHONY: setup demo test check faults load docs clean
 
 setup: .venv/ready
 
@@ -29,6 +29,10 @@ faults: setup
 
 load: setup
 	@for script in tests/load/*.py; do case $$script in */_*) ;; *) echo "== $$script"; $(BIN)/python $$script || exit 1;; esac; done
+
+docs: setup
+	$(BIN)/python docs/generate.py
+	$(BIN)/python -m synapse.cli.reference
 
 clean:
 	rm -rf .venv build dist

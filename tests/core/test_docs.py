@@ -1,6 +1,7 @@
 """What the documentation must not forget."""
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -32,3 +33,8 @@ def test_every_file_that_the_readme_links_to_is_there() -> None:
     linked = re.findall(r"\]\((?!http)([^)#]+)\)", (root / "README.md").read_text())
     assert linked
     assert [name for name in linked if not (root / name).exists()] == []
+
+
+def test_the_reference_is_what_the_declarations_give() -> None:
+    made = runpy.run_path(str(DOCS / "generate.py"))
+    assert (DOCS / "reference.md").read_text() == made["page"](), "run `make docs`"
