@@ -17,6 +17,7 @@ QUEUE_BOUND = 1 << 20  # bytes that may wait for a child that does not read
 READ_SIZE = 65536
 READS_PER_TURN = 16  # a flood must leave the loop to the keys
 STOP_SETTLES = 0.02  # seconds: what a program writes before it stops reaches us after the news
+KILLED_WITHIN = 2.0  # seconds in which even what is started meanwhile is killed
 LAST_WORDS = 0.2  # seconds in which the kernel hands over what an ended child had written
 
 
@@ -168,6 +169,10 @@ class Child:
             await asyncio.sleep(0.02)  # nobody tells us of the end of a grandchild
         self._signal_session(signal.SIGKILL)
         status: ExitStatus = await self._gone
+        deadline = self._loop.time() + KILLED_WITHIN
+        while platform.session_members(os.getpid()) and self._loop.time() < deadline:
+            self._signal_session(signal.SIGKILL)  # what was started while we looked
+            await asyncio.sleep(0.01)
         return status
 
     def close(self) -> None:
