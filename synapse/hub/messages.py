@@ -10,11 +10,13 @@ from synapse.hub.ending import end_task
 from synapse.hub.facts import (
     Attachment,
     Completed,
+    Delivered,
     Failed,
     Sent,
     Submitted,
 )
 from synapse.hub.loop import Call
+from synapse.hub.mailbox import Mailbox
 from synapse.hub.manifest import CLASS, route
 from synapse.hub.tasks import DEEPEST, Tasks
 from synapse.verb import Change, Reply, Verb, change
@@ -226,7 +228,10 @@ def reply(call: Call, request: ReplyRequest) -> ReplyReply:
     check_blob(request.blob)
     tasks, agents = call.state(Tasks), call.state(Agents)
     box = agents.box_of(call.session)
+    typed = call.state(Mailbox).typing(box)
     task = tasks.get(request.to) if request.to else tasks.current(call.by)
+    if task is None and typed is not None:
+        task = tasks.live.get(typed.task)  # its runner has not yet come to say that it was submitted
     if task is None:
         mine = tasks.of(box)
         if len(mine) != 1:
@@ -239,6 +244,8 @@ def reply(call: Call, request: ReplyRequest) -> ReplyReply:
         raise Refused("not_yours", f"Task {task.id} was asked of {agents.label(task.box)}, not of you.")
     if not (request.text.strip() or request.blob or request.fail):
         raise BadRequest("no_text", "There is nothing to answer: give a text, or --fail REASON.")
+    if typed is not None and typed.task == task.id:  # whoever answers it has got it
+        call.emit(Delivered(id=typed.id, box=box, sender=typed.sender), typed.id)
     if request.fail:
         end_task(
             call, task, Failed, text=request.text or request.fail, blob=request.blob, reason="agent", source="reply"

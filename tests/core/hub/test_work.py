@@ -153,3 +153,18 @@ async def test_an_agent_whose_task_is_called_off_is_interrupted_and_one_that_was
     await bob("tasks.complete", task=second, text="done")
     await bench.hub.flushed()
     assert all(frame["method"] != "interrupt" for frame in bob.frames)
+
+
+async def test_an_answer_that_is_quicker_than_the_runners_report_says_that_the_message_has_arrived(
+    bench: Bench,
+) -> None:
+    alice, bob = bench.client("alice"), await bench.agent("bob")
+    first = (await alice("messages.send", to="bob", text="x"))["task_id"]
+    await alice("messages.send", to="bob", text="later")
+    message = await bob.frame("deliver")
+    await bob("messages.typing", id=message["id"])
+    assert (await bob("messages.reply", text="done"))["task_id"] == first
+    assert (await bob.refused("messages.delivered", id=first)).code == "no_such_message"
+    kinds = [event.kind for record in bench.log.story(first) for event in record.events]
+    assert kinds.count("messages.delivered") == 1
+    assert (await bob.frame("deliver"))["text"] == "later"
