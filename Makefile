@@ -21,10 +21,8 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Tests with real terminals on a loaded machine may stumble: what failed is run once more, alone, and must pass then.
 test: check
-	$(BIN)/python -m pytest || { echo "== once more, alone: what failed above"; \
-	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
+	$(BIN)/python -m pytest
 
 faults: setup
 	$(BIN)/python -m pytest tests/faults -m faults --timeout 1800
