@@ -172,7 +172,12 @@ async def _work(core: Core, number: int) -> None:
     me = f"alice{number}"
     alice, runner = Asker(core, client(me), keys=True), Asker(core, Session(workspace="w"), keys=True)
     joined = await runner(
-        "agents.join", profile="claude", name=f"bob{number}", workspace="w", ports=[8150, 8199], cwd=f"/project/{number}"
+        "agents.join",
+        profile="claude",
+        name=f"bob{number}",
+        workspace="w",
+        ports=[8150, 8199],
+        cwd=f"/project/{number}",
     )
     await runner("agents.attach", key=joined["key"])
     await _join(alice)
