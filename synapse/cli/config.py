@@ -19,6 +19,15 @@ def here() -> str:
     return paths.project(os.getcwd())
 
 
+def bare(*, scope: "str | None", as_json: bool) -> int:
+    """The form, in a terminal; with an option the same as `config show`."""
+    if scope or as_json:
+        return show(scope=scope, as_json=as_json)
+    from synapse.cli.form import fill_in
+
+    return fill_in()
+
+
 def show(*, scope: "str | None", as_json: bool) -> int:
     """Each value with where it comes from; with --scope only what that one says. 1 when a file is wrong."""
     from synapse.settings.reading import load
@@ -28,7 +37,7 @@ def show(*, scope: "str | None", as_json: bool) -> int:
     if as_json:
         write(dumps(_told(loaded, values)).decode())
         return int(bool(loaded.problems))
-    rows = [(key, written(one.value) or "-", one.scope, _source(one)) for key, one in values.items()]
+    rows = [(key, written(one.value) or "-", one.scope, source_of(one)) for key, one in values.items()]
     if rows:
         write(table(("KEY", "VALUE", "SCOPE", "FROM"), rows, keep=("KEY", "VALUE")))
     else:
@@ -56,7 +65,8 @@ def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _source(one: "Value") -> str:
+def source_of(one: "Value") -> str:
+    """The file with its line, or the variable, that says so."""
     return f"{one.source}:{one.line}" if one.line else one.source
 
 
@@ -102,7 +112,7 @@ def set_(key: str, value: str, *, scope: str) -> int:
     write(f"{key} = {written(typed)} ({path})\n")
     counts = load(here()).values[key]
     if counts.scope != scope:
-        _note(f"it does not count here: {_source(counts)} says {written(counts.value)!r} and is stronger.")
+        _note(f"it does not count here: {source_of(counts)} says {written(counts.value)!r} and is stronger.")
     return 0
 
 
@@ -154,9 +164,12 @@ SHOWN = Option("--scope", choices=(*settings.SCOPES, "env"), help="Only what thi
 KEY = Argument("key", help="The setting, as `hub.port`.")
 
 COMMANDS = (
-    Command("config", show, "What is set, and where that comes from.", SHOWN, AS_JSON, example="synapse config"),
     Command(
-        "config show", show, "What is set, and where that comes from (the same as `synapse config`).", SHOWN, AS_JSON,
+        "config", bare, "Change settings in a form (in a terminal); with an option, the same as `config show`.", SHOWN,
+        AS_JSON, example="synapse config",
+    ),
+    Command(
+        "config show", show, "What is set, and where that comes from.", SHOWN, AS_JSON,
         example="synapse config show --scope user",
     ),
     Command("config get", get, "Print the value that counts here.", KEY, AS_JSON, example="synapse config get a2a.flow"),

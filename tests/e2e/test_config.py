@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pexpect
 import pytest
 
 from tests.e2e.commands_kit import BOUND, SYNAPSE, Shell, free_port, until
@@ -46,7 +47,7 @@ def test_a_value_is_set_shown_got_and_unset(house: House) -> None:
     assert house.json("config", "get", "a2a.flow") == {
         "key": "a2a.flow", "value": "oneway", "scope": "user", "source": str(house.user), "line": 2,
     }  # fmt: skip
-    rows = [line.split() for line in house.ok("config").splitlines()]
+    rows = [line.split() for line in house.ok("config", "show").splitlines()]
     assert rows[0] == ["KEY", "VALUE", "SCOPE", "FROM"]
     assert ["a2a.flow", "oneway", "user", f"{house.user}:2"] in rows
     assert ["setup.ask", "true", "default"] in rows
@@ -94,7 +95,7 @@ def test_what_cannot_be_done_is_one_sentence(house: House, words: tuple[str, ...
 
 def test_a_wrong_file_stops_what_reads_it_and_config_still_shows_the_rest(house: House) -> None:
     house.write(house.user, "[a2a]\nflow = 'oneway'\n[hub]\nprot = 1\n")
-    shown = house.run("config")
+    shown = house.run("config", "show")
     assert shown.returncode == 1
     assert f"{house.user}, line 4: there is no setting 'hub.prot': did you mean 'hub.port'?" in shown.stderr
     assert "oneway" in shown.stdout
@@ -270,3 +271,53 @@ def test_two_who_edit_at_once_do_not_overwrite_each_other(house: House, tmp_path
         assert editing.ends() == 1
         assert "meanwhile" in editing.complained
     assert tomllib.loads(house.user.read_text()) == {"a2a": {"flow": "oneway"}}
+
+
+def test_the_form_changes_one_setting_after_the_other_in_a_real_terminal(house: House) -> None:
+    form = pexpect.spawn(SYNAPSE[0], [*SYNAPSE[1:], "config"], env=house.environ, cwd=str(house.project),
+                         dimensions=(50, 120), encoding="utf-8", timeout=BOUND)  # fmt: skip
+    try:
+        form.expect(r"(\d+) +hub\.rate +2000 +default")
+        form.expect("Enter ends: ")
+        form.sendline("a2a.flow")  # by its key
+        form.expect("takes one of auto, roundtrip, oneway; now auto")
+        form.sendline("sideways")
+        form.expect("It must be one of auto")
+        form.sendline("oneway")
+        form.expect(r"\[user\] ")
+        form.sendline("project")
+        form.expect(r"a2a\.flow = oneway \(")
+        form.expect(r"(\d+) +hub\.rate")
+        assert tomllib.loads(house.shared.read_text()) == {"a2a": {"flow": "oneway"}}
+        number = form.match[1]
+        form.sendline(number)  # by its number; nobody asks for whom: a project may not
+        form.expect("takes a number, 0 or more; now 2000")
+        form.sendline("50")
+        form.expect(r"hub\.rate = 50 \(")
+        assert tomllib.loads(house.user.read_text()) == {"hub": {"rate": 50.0}}
+        form.expect("Enter ends: ")
+        form.sendline(number)
+        form.expect("now 50 .*settings.toml:2")
+        form.sendline("-")
+        form.expect("hub.rate is not set any more")
+        form.expect("Enter ends: ")
+        form.sendline("hub.prot")
+        form.expect("did you mean 'hub.port'")
+        form.expect("Enter ends: ")
+        form.sendline("999")
+        form.expect("There is no setting '999'")
+        form.expect("Enter ends: ")
+        form.sendline("")
+        form.expect(pexpect.EOF)
+        form.wait()
+        assert form.exitstatus == 0
+    finally:
+        form.close(force=True)
+    assert tomllib.loads(house.user.read_text()) == {"hub": {}}
+
+
+def test_the_form_says_what_to_do_where_there_is_no_terminal(house: House) -> None:
+    done = house.run("config")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "`synapse config show`" in done.stderr
+    assert len(house.json("config")["settings"]) > 10  # for a program it is what is set
