@@ -5,7 +5,7 @@ from synapse.cli.errors import TIME_OVER, say
 from synapse.cli.table import harmless, write, write_text
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
-from synapse.errors import BadRequest, SynapseError
+from synapse.errors import BadRequest, NotFound, SynapseError
 
 TEXT = (
     Argument("text", help="What to say; `-` reads standard input.", required=False),
@@ -17,10 +17,28 @@ LARGEST_FILE, PIECE = 64 << 20, 512 << 10  # bytes
 PRIORITY = Option("--priority", "-p", kind=int, default=3, help="1 (low) to 5 (interrupts first).")
 
 
-def send(
+def send(target: "str | None", text: "str | None", *, to: "str | None", named: "str | None", **options: object) -> int:
+    """Send to the target by its place, or to the one that --target or --name says: then the first word is the text."""
+    if to is not None and named is not None:
+        raise BadRequest("two_targets", f"Say once who it is for: --target {to} or --name {named}.")
+    chosen, option = (named, "--name") if to is None else (to, "--target")
+    if chosen is None:
+        if target is None:
+            raise BadRequest("usage", "Missing argument 'TARGET'. See `synapse send --help`.")
+        return _send(target, text, **options)  # type: ignore[arg-type]
+    if text is not None or (target is not None and (options["stdin"] or options["message_file"])):
+        raise BadRequest(
+            "two_targets",
+            f"'{target}' and {option} {chosen}: say once who it is for. With {option} the only word is the text.",
+        )
+    return _send(chosen, target, by_name=option == "--name", **options)  # type: ignore[arg-type]
+
+
+def _send(
     target: str,
     text: "str | None",
     *,
+    by_name: bool = False,
     message_file: "str | None",
     stdin: bool,
     priority: int,
@@ -50,6 +68,8 @@ def send(
     to, content = utf8(target, "The target"), text_of(text, message_file, stdin)
     files = [(path, _content(path)) for path in attach]
     with Client(sender or "", workspace or "", start=not no_start) as client:
+        if by_name:
+            _check_name(client, to)
         sent = client.change(
             "messages.send", to=to, text=content, priority=priority, mode=mode, force=force,
             attachments=[_upload(client, path, file) for path, file in files],
@@ -61,6 +81,22 @@ def send(
             return _told(sent, as_json)
         assert isinstance(tasks, list)
         return max([await_answer(client, str(task), timeout, as_json, named=len(tasks) > 1) for task in tasks])
+
+
+def _check_name(client: Client, name: str) -> None:
+    """Nobody who is found otherwise than by that name: a profile, an id, many."""
+    from synapse.names import check_name
+
+    plain = check_name(name.rpartition("/")[2])
+    try:
+        found = client.call("agents.show", target=name)["agent"]
+    except NotFound:
+        return  # a name that is away may have a mailbox: whoever sends hears of it
+    assert isinstance(found, dict)
+    if found["name"] != plain:
+        raise NotFound(
+            "no_such_agent", f"Nobody is called '{name}'; `synapse send {name}` would reach {found['name']}.", name=name
+        )
 
 
 def _content(path: str) -> bytes:
@@ -172,12 +208,12 @@ def reply(
 
 def interrupt(target: str, text: "str | None", **options: object) -> int:
     """Stop what an agent does, then deliver the text."""
-    return send(target, text, priority=5, **options)  # type: ignore[arg-type]
+    return _send(target, text, priority=5, **options)  # type: ignore[arg-type]
 
 
 def broadcast(text: "str | None", *, to: str, **options: object) -> int:
     """A note to everybody in the workspace (or a glob of names)."""
-    return send(to, text, wait=False, notify=False, silent=True, timeout=None, force=False, **options)  # type: ignore[arg-type]
+    return _send(to, text, wait=False, notify=False, silent=True, timeout=None, force=False, **options)  # type: ignore[arg-type]
 
 
 MODES = (
@@ -196,8 +232,10 @@ MODES = (
 COMMANDS = (
     Command(
         "send", send, "Send work to an agent, a list, a glob or all.",
-        Argument("target", help="Name, id, profile, workspace/name, a comma list, a glob, or `all`."),
-        *TEXT, ATTACH, PRIORITY, *MODES, *COMMON,
+        Argument("target", help="Name, id, profile, workspace/name, a comma list, a glob, or `all`.", required=False),
+        *TEXT, Option("--target", help="The target, in place of the first word.", parameter="to"),
+        Option("--name", help="The target by its name, and by nothing else.", parameter="named"),
+        ATTACH, PRIORITY, *MODES, *COMMON,
         example='synapse send codex "review auth.py" --wait', quick=True,
     ),
     Command(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from synapse.runner.profile import BUILT_IN
 from tests.e2e.agents_kit import House
 from tests.e2e.hubs import alive, until
 
@@ -180,6 +181,17 @@ def test_a_role_can_come_from_a_file_and_a_name_can_change(house: House) -> None
     assert "second" not in house.names()
     refused = house.synapse("start", "--role", "@/nowhere", "demo")
     assert (refused.returncode, "/nowhere cannot be read" in refused.stderr) == (2, True)
+
+
+def test_send_by_name_reaches_nobody_who_is_found_otherwise(house: House) -> None:
+    house.profile("solo", (BUILT_IN / "demo.toml").read_text())
+    told = house.agent("", "solo", ready=False)
+    house.becomes("solo", "READY")
+    assert house.synapse("send", "--target", "solo", "PING x", "--wait").stdout == "PONG x\n"
+    for name in ("solo", told["id"]):
+        done = house.synapse("send", "--name", name, "PING x")
+        assert (done.returncode, f"Nobody is called '{name}'" in done.stderr) == (1, True)
+    assert house.synapse("send", "--name", told["name"], "PING x", "--wait").stdout == "PONG x\n"
 
 
 def test_ten_agents_that_start_at_once_get_ten_names_and_ports(house: House) -> None:

@@ -24,9 +24,9 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         shell.stop_hub()
 
 
-def send(shell: Shell, *words: str) -> str:
+def send(shell: Shell, *words: str, **more: str) -> str:
     """Send, and give the task's or the message's id."""
-    sent = json.loads(shell.ok("send", "--json", *words))
+    sent = json.loads(shell.ok("send", "--json", *words, **more))
     return str(sent.get("task_id") or sent["id"])
 
 
@@ -53,6 +53,19 @@ def test_a_message_is_sent_listed_read_and_answered_and_the_answer_comes_back(sh
     assert (answer["role"], answer["text"], answer["sender"]) == ("answer", "42", "bob")
     shell.ok("inbox", "ack", answer["id"], "--from", "alice")
     assert shell.json("inbox", "--from", "alice") == {"messages": []}
+
+
+def test_the_target_may_be_an_option_and_a_name_means_nothing_else(shell: Shell) -> None:
+    for words in (["--target", "bob", "by option"], ["by option", "--target=bob"], ["--name", "bob", "by option"]):
+        sent = send(shell, *words, "--silent", "--from", "alice")
+        assert shell.json("inbox", "read", sent, "--from", "bob")["text"] == "by option"
+    sent = send(shell, "--target", "bob", "--stdin", "--silent", "--from", "alice", stdin="piped")
+    assert shell.json("inbox", "read", sent, "--from", "bob")["text"] == "piped"
+    assert "bob and --target alice: say once" in shell.run("send", "bob", "x", "--target", "alice").stderr.replace(
+        "'", ""
+    )
+    assert shell.refused("send", "--name", "nobody", "hello", "--from", "alice") == "no_such_agent"
+    clear(shell, "bob")
 
 
 def test_send_wait_prints_the_answer_and_nothing_else(shell: Shell) -> None:
@@ -300,6 +313,13 @@ def test_the_log_is_told_queried_and_exported(shell: Shell, tmp_path: Path) -> N
         (["send", "bob", "a", "-p", "9"], "bad_priority"),
         (["send", "bob", "--message-file", "/nonexistent"], "bad_file"),
         (["send", "bob", "--message-file", "/dev"], "bad_file"),
+        (["send", "bob", "a", "--target", "alice"], "two_targets"),
+        (["send", "bob", "a", "--name", "alice"], "two_targets"),
+        (["send", "a", "--stdin", "--target", "alice"], "two_targets"),
+        (["send", "a", "--target", "bob", "--name", "bob"], "two_targets"),
+        (["send", "--target", "bob"], "no_text"),
+        (["send", "a", "--name", "bob,alice"], "bad_name"),
+        (["send", "a", "--name", "all"], "reserved_name"),
         (["send", "bob", "a", "--wait", "--timeout", "nan"], "bad_timeout"),
         (["wait", "--timeout", "-1"], "bad_timeout"),
         (["send"], "usage"),
