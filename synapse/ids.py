@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-_SHIFTS = range(120, -1, -10)
 
 Random = Callable[[int], bytes]
 
@@ -38,8 +38,21 @@ _random = _Pool()
 
 def ulid(at: float, random: Random = _random) -> str:
     """A ULID: 26 characters, sortable by `at` (seconds since 1970), 80 random bits."""
-    number = int(at * 1000) << 80 | int.from_bytes(random(10), "big")
-    return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
+    return _moment(int(at * 1000)) + _letters(int.from_bytes(random(10), "big"), 8)
+
+
+@lru_cache(1)
+def _moment(milliseconds: int) -> str:
+    return _letters(milliseconds, 5)
+
+
+def _letters(number: int, pairs: int) -> str:
+    """A number in base 32, in so many pairs of digits."""
+    found = []
+    for _ in range(pairs):
+        found.append(_PAIRS[number & 1023])
+        number >>= 10
+    return "".join(found[::-1])
 
 
 def token(random: Random = _random) -> bytes:

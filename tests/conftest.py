@@ -7,6 +7,7 @@ import asyncio
 import gc
 import inspect
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -24,6 +25,10 @@ settings.register_profile(
     "synapse", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 settings.load_profile("synapse")
+
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):  # a job in the background inherits these
+    if signal.getsignal(_number) is signal.SIG_IGN:  # as ignored, and its children would: Ctrl-C must mean something
+        signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
 
 _kept: dict[str, set[Any]] = {"threads": set(), "children": set(), "files": set()}
 _before: dict[str, set[Any]] = {}

@@ -270,13 +270,14 @@ class Hub:
             reply,
             tuple([StoredEvent(e.kind, e.by, e.workspace, e.story, encode(e.body)) for e in events]),
         )
-        if len(events) > MOST_EVENTS or record.size > MOST_BYTES:
+        size = record.size
+        if len(events) > MOST_EVENTS or size > MOST_BYTES:
             raise TooLarge("too_large", "One change may hold 512 kB in 1,000 events: make it several.")
         if key:
             self.keys.add(sum, position)
         self.head = position
         self._pending[position] = record
-        self.writer.submit(record)
+        self.writer.submit(record, size)
         fold, touched = self.state.fold, self._touched
         for event in events:
             fold(event)
@@ -441,8 +442,10 @@ def _nobody(position: int, what: Any) -> None:
 
 
 def _fingerprint(verb: Verb, request: Any) -> bytes:
-    bare = msgspec.structs.replace(request, idempotency_key="", idem_key="")
-    return ids.fingerprint(verb.name.encode() + encode(bare))
+    """A sum of what is asked; the key stands in it, for a retry has the same one."""
+    if request.idem_key:  # the other spelling of it is the same request
+        request = msgspec.structs.replace(request, idempotency_key=request.idem_key, idem_key="")
+    return ids.fingerprint(verb.name.encode() + encode(request))
 
 
 def _forbidden(verb: Verb, session: Session) -> str:

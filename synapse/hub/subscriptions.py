@@ -109,6 +109,8 @@ class Subscriptions:
 
     def _concerned(self, event: Event) -> Iterable[Subscription]:
         """Those that are live and may hear of the event, whatever kinds they want; it may give them another box."""
+        if not self._all:
+            return ()
         found, boxes, sessions = dict(self._wide), self._boxes, self._hub.sessions
         body = event.body
         for party in (event.by, *getattr(body, "parties", ())):

@@ -11,25 +11,28 @@ from synapse.log.base import AppendFailed, Entry, Log, Record, Snapshot
 T = TypeVar("T")
 
 
-class _Group(NamedTuple):
+class _Group:
     """What goes into one transaction."""
 
-    entries: list[Entry]
-    last: int  # the newest position in it; 0: only snapshots
-    records: int
-    size: int
+    __slots__ = ("entries", "last", "records", "size")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.last = 0  # the newest position in it; 0: only snapshots
+        self.records = 0
+        self.size = 0  # bytes, as the queue is bounded by
+
+    def add(self, other: "_Group") -> None:
+        """Take in what comes behind this."""
+        self.entries += other.entries
+        self.last = max(self.last, other.last)
+        self.records += other.records
+        self.size += other.size
 
 
 class _Job(NamedTuple):
     run: Callable[[Log], Any]
     future: Future[Any]
-
-
-class _Order(NamedTuple):
-    """An entry on its way to the thread, with the bytes that it is counted for."""
-
-    entry: Entry
-    size: int
 
 
 class _Resume:
@@ -69,9 +72,9 @@ class Writer:
         self._max_records = max_records
         self._max_bytes = max_bytes
         # SimpleQueue hands over in C: 0.1 us when the thread is awake, one wakeup when it sleeps.
-        self._queue: SimpleQueue[_Order | _Job | _Resume | _Close] = SimpleQueue()
+        self._queue: SimpleQueue[_Group | _Job | _Resume | _Close] = SimpleQueue()
         self._soon = soon
-        self._turn: list[_Order] = []  # submitted in this turn of the loop
+        self._turn = _Group()  # submitted in this turn of the loop
         self._records = 0  # queued or being written, as the loop knows it
         self._bytes = 0
         self._wanted = False  # room was asked for and refused
@@ -88,16 +91,18 @@ class Writer:
         self._wanted = True
         return False
 
-    def submit(self, record: Record) -> None:
-        """Have a record stored behind everything submitted before it."""
-        size = record.size
-        self._put(_Order(Entry(record), size), size)
+    def submit(self, record: Record, size: int = 0) -> None:
+        """Have a record stored behind everything submitted before it; `size` is its size, where that is known."""
+        self._put(Entry(record), size or record.size)
         self._records += 1
+        self._turn.last = record.position
+        self._turn.records += 1
+        self._end_turn()
 
     def submit_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         """Have snapshots stored, never ahead of the records that they contain."""
-        size = sum(len(snapshot.state) for snapshot in snapshots)
-        self._put(_Order(Entry(None, tuple(snapshots)), size), size)
+        self._put(Entry(None, tuple(snapshots)), sum(len(snapshot.state) for snapshot in snapshots))
+        self._end_turn()
 
     def run(self, job: Callable[[Log], T]) -> Future[T]:
         """Have something else done on the writer's thread, in order with the records; also after a failure."""
@@ -124,21 +129,24 @@ class Writer:
             self._queue.put(_Close())
             self._thread.join()
 
-    def _put(self, order: _Order, size: int) -> None:
+    def _put(self, entry: Entry, size: int) -> None:
         assert not self._closed, "the writer is closed"
         assert not self._halted, "an append has failed: nothing may be submitted before resume()"
         self._bytes += size
+        self._turn.entries.append(entry)
+        self._turn.size += size
+
+    def _end_turn(self) -> None:
+        """Hand over what was submitted: at the end of the loop's turn, or at once where nobody tells us of that."""
         if self._soon is None:
-            self._queue.put(order)
-            return
-        if not self._turn:
+            self._hand_over()
+        elif len(self._turn.entries) == 1:
             self._soon(self._hand_over)
-        self._turn.append(order)
 
     def _hand_over(self) -> None:
-        turn, self._turn = self._turn, []
-        for order in turn:
-            self._queue.put(order)
+        if self._turn.entries:
+            turn, self._turn = self._turn, _Group()
+            self._queue.put(turn)
 
     def _on_committed(self, group: _Group) -> None:
         self._records -= group.records
@@ -173,22 +181,17 @@ class Writer:
 
     def _gather(self) -> tuple[_Group, _Job | _Resume | _Close | None]:
         """Wait for something; then everything that has piled up, as one group, and what ended it."""
-        entries: list[Entry] = []
-        last = records = size = 0
+        group = _Group()
         item = self._queue.get()
-        while isinstance(item, _Order):
-            entries.append(item.entry)
-            size += item.size
-            if item.entry.record is not None:
-                last = item.entry.record.position
-                records += 1
-            if records >= self._max_records or size >= self._max_bytes:
-                return _Group(entries, last, records, size), None
+        while isinstance(item, _Group):
+            group.add(item)
+            if group.records >= self._max_records or group.size >= self._max_bytes:
+                return group, None
             try:
                 item = self._queue.get_nowait()
             except Empty:
-                return _Group(entries, last, records, size), None
-        return _Group(entries, last, records, size), item
+                return group, None
+        return group, item
 
     def _store(self, group: _Group) -> None:
         try:
