@@ -46,6 +46,17 @@ class Profile:
     answer_first: re.Pattern[str] | None = None  # what marks the first line of an answer, and is cut off
     answer_rest: re.Pattern[str] | None = None  # what the lines behind it begin with
     drop: tuple[re.Pattern[str], ...] = field(default=())  # lines of the frame, which are no answer
+    approve_by: str = (
+        ""  # how a choice is made in its dialogs: `digit`, `letter`, `arrows`, `keys`; "" = not from outside
+    )
+    approve_yes: re.Pattern[str] | None = None  # the choice that means yes; else the first
+    approve_no: re.Pattern[str] | None = None  # the choice that means no; where there is none, `decline` is pressed
+    accept: tuple[str, ...] = ()  # by keys: what says yes
+    decline: tuple[str, ...] = ("\x1b",)  # what says no without a choice
+    approve_enter: bool = False  # is Enter pressed behind a digit or a letter?
+    marker: re.Pattern[str] | None = None  # by arrows: what the line of the marked choice begins with
+    across: bool = False  # by arrows: the choices stand side by side
+    command_asked: re.Pattern[str] | None = None  # in a dialog: the command that it asks about, in its groups
 
     @property
     def patterns(self) -> bool:
@@ -78,9 +89,22 @@ _TABLES: dict[str, dict[str, str]] = {
         "choice": "choice",
     },
     "answer": {"first": "answer_first", "rest": "answer_rest", "drop": "drop"},
+    "approve": {
+        "by": "approve_by",
+        "yes": "approve_yes",
+        "no": "approve_no",
+        "accept": "accept",
+        "decline": "decline",
+        "enter": "approve_enter",
+        "marker": "marker",
+        "across": "across",
+        "command": "command_asked",
+    },
 }
 _PATTERNS = {"busy", "ready", "waiting", "drop"}
 _PATTERN = {"choice", "placeholder", "composer", "answer_first", "answer_rest"}
+_PATTERN |= {"approve_yes", "approve_no", "marker", "command_asked"}
+_ONE_OF = {"approve_by": ("", "digit", "letter", "arrows", "keys")}
 
 
 def config_folder() -> Path:
@@ -146,6 +170,8 @@ def _typed(name: str, value: Any) -> Any:
         return float(value)
     if type(value) is not type(usual):
         raise ValueError(f"'{name}' is {value!r}: it must be a {type(usual).__name__}")
+    if value not in _ONE_OF.get(name, (value,)):
+        raise ValueError(f"'{name}' is {value!r}: it must be one of {', '.join(filter(None, _ONE_OF[name]))}")
     return value
 
 

@@ -87,6 +87,10 @@ class StatusMachine:
         """The program goes on."""
         self._look_in(self._patience)
 
+    def asks(self) -> Question | None:
+        """The dialog that stands on the screen at this very moment; None when there is none, or not surely."""
+        return self._question()
+
     def verify(self) -> bool:
         """May something be typed at this very moment? A person may have started something that has not settled yet."""
         if not self.idle or self._child.stopped:

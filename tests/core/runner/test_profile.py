@@ -88,3 +88,16 @@ def test_what_is_neither_is_not_found_as_a_shell_would_say(own: Path, words: tup
 def test_the_names_in_a_file_cover_every_field() -> None:
     named = {field for fields in profiles._TABLES.values() for field in fields.values()}
     assert named == set(Profile.__dataclass_fields__) - {"name"}
+
+
+@pytest.mark.parametrize("path", sorted(BUILT_IN.glob("*.toml")), ids=lambda path: str(path.stem))
+def test_a_profile_with_choices_says_how_they_are_made(path: Path) -> None:
+    profile = load(path)
+    assert bool(profile.choice) == bool(profile.approve_by)
+
+
+def test_a_way_to_answer_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "odd.toml"
+    file.write_text('[approve]\nby = "telepathy"\n')
+    with pytest.raises(BadRequest, match="one of digit, letter, arrows, keys"):
+        load(file)
