@@ -197,8 +197,9 @@ COMMANDS = (
         "Run the hub in this terminal; --stop ends the one that runs.",
         *_SERVE,
         example="synapse serve --port 8876",
+        quick=True,
     ),
-    Command("hub", serve, "The same as `serve`.", *_SERVE, example="synapse hub --ephemeral"),
+    Command("hub", serve, "The same as `serve`.", *_SERVE, example="synapse hub --ephemeral", quick=True),
     Command(
         "restart",
         restart,
