@@ -286,7 +286,10 @@ def test_a_stop_that_no_shell_looks_after_goes_on_at_once(agents: Agents) -> Non
 
 # Several viewers.
 
-ECHO_SIZE = "trap 'stty size' WINCH; stty size; while :; do read -rt 0.1 line && echo \"got $line\"; done"
+ECHO_SIZE = """trap 'stty size' WINCH; stty size
+while :; do  # a trap waits for the end of `read`, which may come in the middle of a line: what it has is kept
+    if read -rt 0.1 part; then echo "got $line$part"; line=; else line+=$part; fi
+done"""
 
 
 def test_the_terminal_has_the_size_of_whoever_typed_last(agents: Agents) -> None:
