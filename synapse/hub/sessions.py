@@ -13,7 +13,10 @@ class Live(Struct, kw_only=True, omit_defaults=True):
     """What a runner last said of its agent; it belongs to the session and is reported again after a hub's start.
 
     `status` is STARTING, READY, PROCESSING, WAITING, RATE_LIMITED, DONE or STOPPED; `source` what it was told by
-    (`screen`, `signal`, `process`); `since` seconds since 1970.
+    (`screen`, `signal`, `process`); `since` seconds since 1970. Of a question that stands on its screen, `prompt` is the
+    id, good for this one alone; `approvable`: it can be answered from here; `yes` and `no` are the places of the choices
+    that mean so, -1 when none does for certain; `command` what it asks about. `quiet_since`: it works, and has not
+    written anything since.
     """
 
     status: str = "STARTING"
@@ -25,6 +28,12 @@ class Live(Struct, kw_only=True, omit_defaults=True):
     editing_file: str = ""
     holding: str = ""
     endpoint: str = ""
+    prompt: str = ""
+    approvable: bool = False
+    yes: int = -1
+    no: int = -1
+    command: str = ""
+    quiet_since: float = 0.0
 
 
 class Session:

@@ -13,12 +13,14 @@ from typing import Any
 
 from synapse import names, paths
 from synapse.runner import profile as profiles
+from synapse.runner.approve import Approvals
 from synapse.runner.delivery import Delivery
 from synapse.runner.draft import Draft
 from synapse.runner.flow import Flow
 from synapse.runner.keys import Token, match_key
 from synapse.runner.letters import Letters, Message, Turn
 from synapse.runner.link import Link
+from synapse.runner.press import Press
 from synapse.runner.process import Child, ExitStatus
 from synapse.runner.profile import Profile
 from synapse.runner.queries import DEFAULTS, parse_probe
@@ -140,6 +142,8 @@ class Agent:
             profile=self._profile, letters=Letters(self._profile, self._data),
             draft_empty=lambda: self._draft.empty, last_key=lambda: self._last_key,
         )  # fmt: skip
+        press = Press(child=self._child, terminal=terminal, viewers=viewers, profile=self._profile)
+        self._approvals = Approvals(link=self._link, status=self._status, press=press, last_key=lambda: self._last_key)
         self._connect()
         if len(spec.cursor) == 2:
             viewers.begin_at(*spec.cursor)
@@ -161,6 +165,8 @@ class Agent:
         self._link.on_deliver = lambda params: self._delivery.offer(Message.of(params))
         for params in self._early:
             self._link.on_deliver(params)
+        self._approvals.on_change = self._report
+        self._link.on_answer = self._approvals.answer
         self._link.on_command = self._command
         self._link.on_joined = self._introduce
         self._link.on_back = self._back
@@ -225,6 +231,7 @@ class Agent:
         for told in self._terminal.signals():
             self._status.signal(told)
         self._status.settled()
+        self._approvals.settled()
         self._delivery.settled()
 
     def _typed(self, viewer: Viewer, tokens: list[Token]) -> None:
@@ -242,6 +249,7 @@ class Agent:
     def _changed(self, before: str) -> None:
         status = self._status.status
         logger.info("%s -> %s (%s)", before, status, self._status.source)
+        self._approvals.look()
         if self._status.idle and before in (PROCESSING, WAITING):
             self._answered()
         elif status == WAITING:
@@ -308,6 +316,7 @@ class Agent:
             live["preview"] = turn.message.text[:PREVIEW]
         if question is not None:
             live["question"], live["choices"] = question.text, list(question.choices)
+        live.update(self._approvals.live())
         if self._delivery.holding:
             live["holding"] = str(self._delivery.holding)
         self._link.report(**live)

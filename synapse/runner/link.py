@@ -36,6 +36,7 @@ class Link:
     def __init__(self, join: dict[str, Any], *, data: str, socket: str) -> None:
         self.on_deliver: Callable[[dict[str, Any]], None] = lambda message: None
         self.on_command: Callable[[str], None] = lambda command: None
+        self.on_answer: Callable[[dict[str, Any]], None] = lambda order: None
         self.on_back: Callable[[], None] = lambda: None
         self.on_joined: Callable[[], None] = lambda: None
         self.agent: dict[str, Any] = {}
@@ -175,6 +176,8 @@ class Link:
     def _frame(self, method: str, params: dict[str, Any]) -> None:
         if method == "deliver":
             self.on_deliver(params)
+        elif method == "answer":
+            self.on_answer(params)
         elif method == "stopping":
             self._told_to_wait = not params.get("restart")
         else:

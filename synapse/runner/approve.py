@@ -1,0 +1,178 @@
+"""What an agent asks a person: each question under an id of its own, answered at most once, in the program's own way."""
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from synapse.runner.link import Link
+from synapse.runner.press import Press
+from synapse.runner.status import WAITING, Question, StatusMachine
+
+logger = logging.getLogger(__name__)
+
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+REMEMBERED = 100  # answers whose outcome is told again when the hub asks again
+GONE_WITHIN = 3.0  # seconds for a dialog to go once it was answered
+DONE, GONE, UNSURE, UNABLE = "done", "gone", "unsure", "unable"
+
+
+@dataclass(slots=True)
+class Prompt:
+    """One question that stands before a person; `picture` is how it looked when it was first seen."""
+
+    id: str
+    question: Question
+    picture: Question | None
+    since: float
+    answered: bool = False
+
+    @property
+    def offered(self) -> Question:
+        """The question with its choices, which the picture has where the program itself did not tell them."""
+        choices = self.picture.choices if self.picture is not None else ()
+        return Question(self.question.text, self.question.choices or choices)
+
+
+class Approvals:
+    """Names each question of the program once, and answers it when the hub says how.
+
+    An id is valid for one question only. It is answered only while that very question stands on the screen; what became
+    of it is reported once: `done`, `gone` (nothing was pressed), `unsure` (it still stands) or `unable`.
+    """
+
+    def __init__(self, *, link: Link, status: StatusMachine, press: Press, last_key: Callable[[], float]) -> None:
+        self.on_change: Callable[[], None] = lambda: None
+        self._link = link
+        self._status = status
+        self._press = press
+        self._last_key = last_key
+        self._loop = asyncio.get_running_loop()
+        self._prompt: Prompt | None = None
+        self._outcomes: dict[str, tuple[str, str]] = {}
+        self._busy: set[str] = set()
+        self._news: asyncio.Future[None] | None = None
+
+    # -- what stands there
+
+    def look(self) -> None:
+        """The status, or what is asked, has become another."""
+        if self._status.status != WAITING:
+            self._prompt = None
+        else:
+            question, prompt = self._status.question or Question(""), self._prompt
+            if prompt is None or prompt.answered or not _follows(question, prompt.question):
+                self._prompt = Prompt(_new_id(), question, self._status.asks(), self._loop.time())
+            else:
+                prompt.question = question
+                prompt.picture = prompt.picture or self._status.asks()
+        self._wake()
+
+    def settled(self) -> None:
+        """The screen has been brought up to date."""
+        if self._prompt is not None and self._prompt.picture is None:
+            self._prompt.picture = self._status.asks()
+        self._wake()
+
+    def live(self) -> dict[str, Any]:
+        """What the hub is told of the question: its id, the choices that mean yes and no, the command it is about."""
+        if self._prompt is None:
+            return {}
+        offered, press = self._prompt.offered, self._press
+        told: dict[str, Any] = {"prompt": self._prompt.id, "choices": list(offered.choices)}
+        told.update(approvable=press.able(offered), yes=press.yes(offered), no=press.no(offered))
+        if command := press.command(offered):
+            told["command"] = command
+        return told
+
+    # -- answering
+
+    def answer(self, order: dict[str, Any]) -> None:
+        """The hub hands an answer over: it is pressed once, and what became of it is told."""
+        id = str(order.get("id", ""))
+        if id not in self._busy:
+            self._busy.add(id)
+            answering = self._answer(id, int(order.get("choice", -1)), approve=bool(order.get("approve")))
+            self._loop.create_task(answering).add_done_callback(lambda task: self._over(id, task))
+
+    def _over(self, id: str, task: "asyncio.Task[None]") -> None:
+        self._busy.discard(id)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("an answer failed", exc_info=task.exception())
+
+    async def _answer(self, id: str, choice: int, *, approve: bool) -> None:
+        if id not in self._outcomes:
+            self._outcomes[id] = await self._pressed(id, choice, approve=approve)
+            logger.info("%s: %s %s", id, *self._outcomes[id])
+            while len(self._outcomes) > REMEMBERED:
+                del self._outcomes[next(iter(self._outcomes))]
+        outcome, reason = self._outcomes[id]
+        self._link.change("prompts.report", id=id, outcome=outcome, reason=reason)
+
+    async def _pressed(self, id: str, choice: int, *, approve: bool) -> tuple[str, str]:
+        prompt = self._prompt
+        if prompt is None or prompt.id != id or prompt.answered or not self._stands(prompt):
+            return GONE, "The question does not stand on its screen any more: nothing was pressed."
+        prompt.answered = True  # whatever comes of it, this id is used up
+        failure = await self._press.choose(
+            prompt.offered,
+            choice,
+            approve=approve,
+            untouched=self._last_key() < prompt.since,
+            stands=lambda: self._stands(prompt),
+        )
+        if failure:
+            self._renew(prompt)
+            return UNABLE, failure
+        if await self._until(lambda: not self._stands(prompt), GONE_WITHIN):
+            return DONE, ""
+        self._renew(prompt)
+        return UNSURE, "It was pressed, and the question still stands on its screen: look at it."
+
+    def _renew(self, prompt: Prompt) -> None:
+        """The question still stands (or the same again): it gets a new id."""
+        if self._prompt is prompt and self._status.status == WAITING:
+            self.look()
+            self.on_change()
+
+    def _stands(self, prompt: Prompt) -> bool:
+        """Is this very question on the screen now?"""
+        status, shown = self._status, self._status.asks()
+        if self._prompt is not prompt or status.status != WAITING or shown is None:
+            return False
+        return prompt.picture is not None and _same(shown, prompt.picture)
+
+    def _wake(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        end = self._loop.time() + seconds
+        while not condition():
+            left = end - self._loop.time()
+            if left <= 0:
+                return False
+            self._news = self._loop.create_future()
+            await asyncio.wait([self._news], timeout=left)
+        return True
+
+
+def _new_id() -> str:
+    number = int.from_bytes(os.urandom(8), "big")
+    return "p-" + "".join(ALPHABET[number // len(ALPHABET) ** place % len(ALPHABET)] for place in range(6))
+
+
+def _follows(question: Question, before: Question) -> bool:
+    """Is it still the same question: drawn in another width, or its text come behind its signal?"""
+    return _same(question, before) or before == Question("")
+
+
+def _same(one: Question, other: Question) -> bool:
+    return _bare(one) == _bare(other)
+
+
+def _bare(question: Question) -> tuple[str, ...]:
+    return tuple(re.sub(r"\s+", "", text) for text in (question.text, *question.choices))
