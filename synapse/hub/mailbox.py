@@ -96,7 +96,6 @@ class Mailbox:
         self._boxes: dict[str, dict[str, Message]] = {}  # each in the order of positions
         self._queues: dict[str, list[tuple[int, int, str]]] = {}
         self._typing: dict[str, Message] = {}  # by box
-        self._from: dict[str, dict[tuple[str, str], Message]] = {}  # sender's box -> (box, id)
         self.dead: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_KEPT)
 
     def apply(self, event: Event) -> None:
@@ -104,18 +103,21 @@ class Mailbox:
         if isinstance(body, Sent):
             id, sender, position, at = body.id, intern(body.sender), event.position, event.at
             role, task, priority = body.role, body.task, body.priority
-            sent, order = self._from.setdefault(sender, {}), (-priority, position, id)
+            boxes, queues, order = self._boxes, self._queues, (-priority, position, id)
             for box in map(intern, body.to):  # written out: a broadcast has many
                 message = Message(
                     id=id, box=box, sender=sender, position=position, at=at, role=role, task=task, priority=priority
                 )
-                self._boxes.setdefault(box, {})[id] = message
-                sent[box, id] = message
-                queue = self._queues.setdefault(box, [])
-                if queue and queue[-1] > order:
-                    insort(queue, order)
+                if box in boxes:
+                    boxes[box][id] = message
                 else:
-                    queue.append(order)
+                    boxes[box] = {id: message}
+                if box not in queues:
+                    queues[box] = [order]
+                elif queues[box][-1] > order:
+                    insort(queues[box], order)
+                else:
+                    queues[box].append(order)
         elif isinstance(body, Renamed):
             self._rename(body.old_box, intern(body.box))
         elif isinstance(body, (Completed, Failed, Canceled, Rejected)):
@@ -147,7 +149,6 @@ class Mailbox:
 
     def _put(self, message: Message) -> None:
         self._boxes.setdefault(message.box, {})[message.id] = message
-        self._from.setdefault(message.sender, {})[message.box, message.id] = message
         self._place(message)
 
     def _take(self, box: str, id: str) -> Message | None:
@@ -155,10 +156,6 @@ class Mailbox:
         message = messages.pop(id, None) if messages is not None else None
         if message is not None:
             self._unplace(message)
-            sent = self._from[message.sender]
-            del sent[box, id]
-            if not sent:
-                del self._from[message.sender]
             if not messages:
                 del self._boxes[box]
         return message
@@ -198,11 +195,9 @@ class Mailbox:
                 self._put(message)
         if moved and merging:
             self._boxes[new] = {m.id: m for m in sorted(self._boxes[new].values(), key=_position)}
-        sent = self._from.pop(old, None)
-        if sent is not None:
-            for message in sent.values():
+        for message in self:
+            if message.sender == old:
                 message.sender = new
-            self._from.setdefault(new, {}).update(sent)
 
     def dump(self) -> bytes:
         return msgspec.msgpack.encode(_Dump(list(self), list(self.dead)))
@@ -252,7 +247,7 @@ class Mailbox:
 
     def sent_by(self, box: str) -> list[Message]:
         """What a sender has lying in others' boxes, oldest first."""
-        return sorted(self._from.get(box, {}).values(), key=_position)
+        return sorted((message for message in self if message.sender == box), key=_position)
 
     def typing(self, box: str) -> Message | None:
         """What is now being typed into the terminal of the box's owner."""

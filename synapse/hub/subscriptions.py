@@ -109,8 +109,6 @@ class Subscriptions:
 
     def _concerned(self, event: Event) -> Iterable[Subscription]:
         """Those that are live and may hear of the event, whatever kinds they want; it may give them another box."""
-        if not self._all:
-            return ()
         found, boxes, sessions = dict(self._wide), self._boxes, self._hub.sessions
         body = event.body
         for party in (event.by, *getattr(body, "parties", ())):
@@ -127,6 +125,8 @@ class Subscriptions:
         return found
 
     def _publish(self, position: int, events: list[Event]) -> None:
+        if not self._all:
+            return
         told: set[Subscription] = set()
         for event in events:
             kind, family, content = event.kind, event.kind.partition(".")[0] + ".*", b""
