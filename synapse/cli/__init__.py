@@ -28,6 +28,7 @@ GROUPS = {
     "stop": "agents",
     "kill": "agents",
     "attach": "agents",
+    "jump": "jump",
     "rename": "agents",
     "logs": "logs",
     "config": "config",
@@ -44,7 +45,7 @@ GROUPS = {
 SECTIONS = {
     "Talk": ("send", "reply", "interrupt", "broadcast", "inbox", "wait", "listen", "advertise"),
     "Look": ("who", "list", "status", "state", "manifest", "offers", "history", "events", "relay", "ingest", "logs"),
-    "Agents": ("run", "start", "attach", "stop", "kill", "rename"),
+    "Agents": ("run", "start", "attach", "jump", "stop", "kill", "rename"),
     "Settings": ("config", "init", "reset", "doctor", "plugins"),
     "The hub": ("serve", "hub", "restart", "backup", "demo"),
 }

@@ -37,7 +37,9 @@ def run(
             if probe.cursor:
                 spec["cursor"] = list(probe.cursor)
             agent = _launch(spec)
-            parting = attach(str(agent["socket"]), owner=True, detach_key=key, typed=probe.answer, terminal=terminal)
+            parting = attach(
+                str(agent["socket"]), owner=True, detach_key=key, typed=probe.answer, place=_here(), terminal=terminal
+            )
     except NotStarted as error:
         return error.told(as_json=False)
     if parting.reason:
@@ -50,6 +52,13 @@ def _detach_key(given: "str | None") -> str:
     from synapse.cli.chosen import chosen
 
     return str(given or chosen("detach_key"))
+
+
+def _here() -> str:
+    """Where this terminal is, for `synapse jump`."""
+    from synapse.cli.panes import here
+
+    return dumps(here()).decode().strip()
 
 
 class NotStarted(Refused):
@@ -213,7 +222,7 @@ def attach(target: str, *, watch: bool, detach_key: "str | None", workspace: "st
     path = str(shown.get("socket", ""))
     if not path:
         raise NotFound("no_terminal", f"'{target}' has no terminal to attach to yet.")
-    parting = look(path, watch=watch, detach_key=_detach_key(detach_key))
+    parting = look(path, watch=watch, detach_key=_detach_key(detach_key), place=_here())
     if parting.reason:
         os.write(2, f"[{parting.reason}]\n".encode())
     return leave(parting.status)

@@ -18,6 +18,7 @@ from synapse.runner import frames
 from synapse.runner.frames import Hello
 from synapse.runner.user_terminal import ENDING, PENDING, UserTerminal
 
+ANSWER_WITHIN = 5.0  # seconds
 NOTICED = (*ENDING, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
 
 
@@ -36,6 +37,7 @@ def attach(
     detach_key: str = "ctrl-\\",
     typed: bytes = b"",
     version: str = "",
+    place: str = "",
     terminal: UserTerminal | None = None,
 ) -> Parting:
     """Show the agent behind the socket `path` on this terminal until it ends, is detached, or a signal comes.
@@ -46,10 +48,34 @@ def attach(
     if terminal is None:
         with UserTerminal() as terminal:
             return attach(
-                path, watch=watch, owner=owner, detach_key=detach_key, typed=typed, version=version, terminal=terminal
+                path,
+                watch=watch,
+                owner=owner,
+                detach_key=detach_key,
+                typed=typed,
+                version=version,
+                place=place,
+                terminal=terminal,
             )
+    hello = Hello(0, 0, watch, owner, detach_key, version, place=place)
     with _connect(path) as connection:
-        return Attachment(terminal, connection).run(Hello(0, 0, watch, owner, detach_key, version), typed)
+        return Attachment(terminal, connection).run(hello, typed)
+
+
+def places(path: str) -> list[str]:
+    """Where those are who look at the agent behind the socket `path`; Unavailable without a runner that answers."""
+    with _connect(path) as connection:
+        connection.settimeout(ANSWER_WITHIN)
+        incoming = frames.Frames()
+        try:
+            connection.sendall(frames.frame(frames.WHERE))
+            while data := connection.recv(PENDING):
+                for kind, payload in incoming.feed(data):
+                    if kind == frames.PLACES:
+                        return frames.decode_places(payload)
+        except OSError:
+            pass  # it says nothing
+    raise Unavailable("no-answer", "The agent's runner does not say who looks at it: it may be of an older version.")
 
 
 def leave(status: int) -> int:

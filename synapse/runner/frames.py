@@ -18,6 +18,7 @@ INPUT = ord("i")  # bytes as its terminal gave them
 RESIZE = ord("r")  # columns, rows
 CONTINUE = ord("c")  # it was stopped with the child and is in the foreground again
 LEAVE = ord("d")  # it goes, and the agent lives on
+WHERE = ord("w")  # in place of a hello: who looks, and from where
 
 # The runner says:
 OUTPUT = ord("o")  # bytes for its terminal
@@ -26,10 +27,14 @@ STOP = ord("s")  # the child was stopped: stop as well
 EXIT = ord("x")  # the child has ended: its status
 GOODBYE = ord("g")  # this viewer is detached: an exit status and the reason
 NOTE = ord("n")  # one line to show for a moment
+PLACES = ord("p")  # the answer to WHERE: the places of all viewers, whoever typed last first
 
 
 class Hello(NamedTuple):
-    """A viewer introduces itself; `owner` is `synapse run`'s own, whose loss ends the agent."""
+    """A viewer introduces itself; `owner` is `synapse run`'s own, whose loss ends the agent.
+
+    `place` says in which terminal it is, for whoever wants to go there; the runner only keeps it.
+    """
 
     columns: int
     rows: int
@@ -38,11 +43,12 @@ class Hello(NamedTuple):
     detach_key: str = "ctrl-\\"
     version: str = ""
     protocol: int = PROTOCOL
+    place: str = ""
 
     def encode(self) -> bytes:
         flags = _WATCH * self.watch | _OWNER * self.owner
         head = _HELLO.pack(self.protocol, self.columns, self.rows, flags)
-        return frame(HELLO, head + f"{self.detach_key}\0{self.version}".encode())
+        return frame(HELLO, head + f"{self.detach_key}\0{self.version}\0{self.place}".encode())
 
     @classmethod
     def decode(cls, payload: bytes) -> "Hello":
@@ -50,8 +56,8 @@ class Hello(NamedTuple):
         if len(payload) < _HELLO.size:
             raise ValueError("a hello that is too short")
         protocol, columns, rows, flags = _HELLO.unpack_from(payload)
-        key, _, version = payload[_HELLO.size :].decode().partition("\0")
-        return cls(columns, rows, bool(flags & _WATCH), bool(flags & _OWNER), key, version, protocol)
+        key, version, place, *_ = [*payload[_HELLO.size :].decode().split("\0", 2), "", ""]
+        return cls(columns, rows, bool(flags & _WATCH), bool(flags & _OWNER), key, version, protocol, place)
 
 
 def frame(kind: int, payload: bytes = b"") -> bytes:
@@ -99,3 +105,11 @@ def encode_end(status: int, reason: str = "") -> bytes:
 
 def decode_end(payload: bytes) -> tuple[int, str]:
     return _STATUS.unpack_from(payload)[0], payload[_STATUS.size :].decode()
+
+
+def encode_places(places: list[str]) -> bytes:
+    return "".join(f"{place}\0" for place in places).encode()
+
+
+def decode_places(payload: bytes) -> list[str]:
+    return payload.decode("utf-8", "replace").split("\0")[:-1]

@@ -27,6 +27,7 @@ class Host(Protocol):
     def slow(self, viewer: "Viewer") -> None: ...
     def drained(self, viewer: "Viewer") -> None: ...
     def gone(self, viewer: "Viewer") -> None: ...
+    def places(self) -> list[str]: ...
 
 
 class Viewer(asyncio.Protocol):
@@ -154,6 +155,10 @@ class Viewer(asyncio.Protocol):
             self._host.wants_to_leave(self)
 
     def _greet(self, kind: int, payload: bytes) -> None:
+        if kind == frames.WHERE:
+            self._patience.cancel()
+            self.part(frames.PLACES, frames.encode_places(self._host.places()))
+            return
         if kind != frames.HELLO:
             raise ValueError("it did not say hello")
         self._patience.cancel()

@@ -228,6 +228,10 @@ class Viewers:
             self.on_owner_gone()
         self.on_change()
 
+    def places(self) -> list[str]:
+        """Where the viewers are, whoever typed last first."""
+        return [viewer.hello.place for viewer in sorted(self._all, key=lambda each: -each.turn)]
+
     # Keys.
 
     def _take(self, viewer: Viewer, tokens: list[Token]) -> None:
