@@ -39,7 +39,7 @@ def hub() -> "Iterator[Check]":
         yield Check("hub", FAIL, f"process {pid} holds {data} and opens no door",
                     f"If it does not just start: `synapse logs hub`, then `kill {pid}`.")  # fmt: skip
         return
-    with Client(start=False) as client:
+    with Client(start=False, url="") as client:
         found = client.call("hub.status")["hub"]
     assert isinstance(found, dict)
     said = (

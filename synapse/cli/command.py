@@ -186,7 +186,14 @@ FROM = Option(
 )
 WORKSPACE = Option("--workspace", help="Another workspace than this folder's.")
 NO_START = Option("--no-start", flag=True, help="Do not start a hub when none is running.")
-COMMON = (AS_JSON, FROM, WORKSPACE, NO_START)
+# The parameters of these are the variables that they set, for this command: whatever connects looks there.
+URL = Option(
+    "--url", help="The hub of another machine: http(s)://HOST:PORT; else SYNAPSE_URL.", parameter="SYNAPSE_URL"
+)
+TOKEN = Option("--token", help="The token to show there; others may see it in `ps`.", parameter="SYNAPSE_TOKEN")
+TOKEN_FILE = Option("--token-file", help="A file that holds the token.", metavar="FILE", parameter="SYNAPSE_TOKEN_FILE")
+ELSEWHERE = (URL, TOKEN, TOKEN_FILE)
+COMMON = (AS_JSON, FROM, WORKSPACE, NO_START, *ELSEWHERE)
 
 
 LONGEST_TEXT = (1 << 20) - 8192  # bytes of JSON: a frame to the hub holds 1 MiB

@@ -12,6 +12,8 @@ def guarded(run: object, values: "dict[str, object]") -> int:
     """Run a command's function; its exit status."""
     assert callable(run)
     try:
+        if "SYNAPSE_URL" in values:
+            _go_elsewhere(values)
         return run(**values) or 0
     except SynapseError as error:
         return told(error, bool(values.get("as_json")))
@@ -24,6 +26,21 @@ def guarded(run: object, values: "dict[str, object]") -> int:
             raise
         gone = Refused("no_folder", "The folder that you are in is not there any more: go to another.")
         return told(gone, bool(values.get("as_json")))
+
+
+def _go_elsewhere(values: "dict[str, object]") -> None:
+    """--url, --token and --token-file set their variables; a hub that was named beats the one that is usual here."""
+    url, token, file = (values.pop(name) for name in ("SYNAPSE_URL", "SYNAPSE_TOKEN", "SYNAPSE_TOKEN_FILE"))
+    environ = os.environ
+    if token and file:
+        raise BadRequest("two_tokens", "Give --token or --token-file, not both.")
+    if url:
+        environ["SYNAPSE_URL"] = str(url)
+        environ.pop("SYNAPSE_SOCKET", None)
+    elif (token or file) and not environ.get("SYNAPSE_URL"):
+        raise BadRequest("no_url", "A token is for a hub at an address: give --url too, or set SYNAPSE_URL.")
+    if token or file:
+        environ["SYNAPSE_TOKEN"], environ["SYNAPSE_TOKEN_FILE"] = str(token or ""), str(file or "")
 
 
 def _somewhere() -> bool:

@@ -1,6 +1,6 @@
 """`listen`: what concerns me, as it happens."""
 
-from synapse.cli.command import AS_JSON, FROM, NO_START, WORKSPACE, Command, Option
+from synapse.cli.command import AS_JSON, ELSEWHERE, FROM, NO_START, WORKSPACE, Command, Option
 from synapse.cli.following import Cursor, Event, Follower, address, address_of, kinds_of
 from synapse.cli.messages import present
 from synapse.cli.table import write
@@ -72,7 +72,7 @@ COMMANDS = (
         Option("--after", metavar="POSITION", help="Begin behind this position of the log; else with what is new."),
         Option("--cursor", metavar="FILE", help="Keep the place in this file, and go on from there the next time."),
         Option("--kinds", metavar="LIST", help="Only such events: messages.*,tasks.completed"),
-        Option("--once", flag=True, help="End after the first."), AS_JSON, FROM, WORKSPACE, NO_START,
+        Option("--once", flag=True, help="End after the first."), AS_JSON, FROM, WORKSPACE, NO_START, *ELSEWHERE,
         example="synapse listen --for alice --cursor alice.cursor", quick=True,
     ),
 )  # fmt: skip

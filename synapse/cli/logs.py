@@ -50,7 +50,7 @@ def _of_agent(data: str, target: str, ending: str, sender: str, workspace: str) 
     """An agent's file: asked of the hub, else found by the names in the log."""
     folder = os.path.join(data, "logs")
     try:
-        with Client(sender, workspace, start=False) as client:
+        with Client(sender, workspace, start=False, url="") as client:
             row = client.call("agents.show", target=target)["agent"]
         assert isinstance(row, dict)
         return os.path.join(folder, f"{row['key']}.{ending}")

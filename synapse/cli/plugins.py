@@ -35,7 +35,7 @@ def listed(*, as_json: bool) -> int:
 def _of_the_hub() -> "dict[str, dict[str, Any]] | None":
     """The plugins of the hub that runs, by name; None where none runs."""
     try:
-        with Client(start=False) as client:
+        with Client(start=False, url="") as client:
             reply: Any = client.call("plugins.list")
     except SynapseError:
         return None

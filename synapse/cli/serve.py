@@ -90,7 +90,7 @@ def _stop(port: "int | None") -> int:
 
 def _shut_down(port: "int | None", *, restart: bool) -> "dict[str, object]":
     """End the hub of this data folder (that on `port`, if it is given), and wait until it has gone."""
-    with Client(start=False) as client:
+    with Client(start=False, url="") as client:
         try:
             there = client.call("hub.status")["hub"]
         except Unavailable as error:
@@ -143,7 +143,7 @@ def restart(*, as_json: bool) -> int:
             raise
     os.environ["SYNAPSE_PORT"] = str(port)
     launch(data, paths.hub_socket(data, port))
-    with Client(start=False) as client:
+    with Client(start=False, url="") as client:
         status = client.call("hub.status")
     hub = status["hub"]
     assert isinstance(hub, dict)

@@ -403,37 +403,18 @@ def _opener(hub: InProcess | None, url: str, token: str, hello: dict[str, Any], 
         return hub.connect
     url = url or os.environ.get("SYNAPSE_URL", "")
     if not url:
-        from synapse import settings
+        from synapse import paths, settings
 
-        return _local(os.environ.get("SYNAPSE_SOCKET") or _socket(settings.hub_port()), start)
-    from synapse.client import remote
+        usual = paths.hub_socket(paths.data_folder(), settings.hub_port())
+        return _local(os.environ.get("SYNAPSE_SOCKET") or usual, start)
+    from synapse.client import place
 
-    remote.address(url)  # says at once what is wrong with it
-    port = remote.port_here(url)
-    socket = _socket(port)
-    if port and not token and (socket == os.environ.get("SYNAPSE_SOCKET") or os.path.exists(socket)):
-        return _local(socket, start)
-    return _remote(url, remote.secret(token), hello)
-
-
-def _socket(port: int) -> str:
-    """The local door of the hub on that port: the one that the environment names, or of this data folder."""
-    from synapse import paths
-
-    named = os.environ.get("SYNAPSE_SOCKET", "")
-    if os.path.basename(named) == f"hub-{port}.sock":
-        return named
-    return paths.hub_socket(paths.data_folder(), port)
+    socket, token = place.find(url, token)
+    return _local(socket, start) if socket else _remote(url, token, place.abroad(hello))
 
 
 def _remote(url: str, token: str, hello: dict[str, Any]) -> Opener:
-    from synapse import names
-
-    folder = str(hello.pop("folder", ""))
-    if folder:  # which means nothing there but by its name
-        hello["workspace"] = names.fit(os.path.basename(folder), "default")
-
-    async def opened(hello: dict[str, Any], on_frame: OnFrame, on_lost: Callable[[Any], None]) -> Link:
+    async def opened(_: dict[str, Any], on_frame: OnFrame, on_lost: Callable[[Any], None]) -> Link:
         from synapse.client.remote import connect
 
         return await connect(url, token, hello, on_frame, on_lost)

@@ -1,4 +1,7 @@
-"""The tiny client for commands: one line of JSON-RPC up, one line down, on the hub's local socket."""
+"""The tiny client for commands: one line of JSON-RPC up, one line down, on the hub's local socket.
+
+Where SYNAPSE_URL names a hub of another machine, the same frames go by its WebSocket (`far.py`).
+"""
 
 import os
 from _socket import AF_UNIX, SOCK_STREAM, socket
@@ -12,6 +15,8 @@ TYPE_CHECKING = False  # `typing` is slow to import
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+    from synapse.client.far import Far
 
 PROTOCOL = 1
 PATIENCE = 15.0  # seconds for an answer, beyond those that were asked for
@@ -37,17 +42,29 @@ def identity(as_name: str = "", workspace: str = "") -> "dict[str, object]":
 
 
 class Client:
-    """One connection to the hub of this data folder and port.
+    """One connection to the hub of this data folder and port, or to the one at a URL.
 
     `call` is for verbs that change nothing; `change` adds an idempotency key. When the hub ends meanwhile, the next one
-    is asked again under the same key, so that the change happens once. `start` says whether a hub may be started.
+    is asked again under the same key, so that the change happens once. `start` says whether a hub may be started. Without
+    `url` SYNAPSE_URL counts, "" is the hub of this machine whatever that says; `token` is shown there, else SYNAPSE_TOKEN
+    or what SYNAPSE_TOKEN_FILE holds.
     """
 
-    def __init__(self, as_name: str = "", workspace: str = "", *, start: bool = True) -> None:
+    def __init__(
+        self, as_name: str = "", workspace: str = "", *, start: bool = True, url: "str | None" = None, token: str = ""
+    ) -> None:
+        environ = os.environ
         self._hello = identity(as_name, workspace)
-        self._start = start and not os.environ.get("SYNAPSE_AGENT_ID")
+        self._start = start and not environ.get("SYNAPSE_AGENT_ID")
         self._data = paths.data_folder()
-        self._path = os.environ.get("SYNAPSE_SOCKET") or paths.hub_socket(self._data, settings.hub_port())
+        self._url = environ.get("SYNAPSE_URL", "") if url is None else url
+        if self._url and not (url is None and _runners_own(self._url)):
+            from synapse.client.place import find
+
+            self._path, self._token = find(self._url, token)
+        else:
+            self._path = environ.get("SYNAPSE_SOCKET") or paths.hub_socket(self._data, settings.hub_port())
+        self._far: Far | None = None
         self._socket: socket | None = None
         self._buffer = b""
         self._patience = PATIENCE
@@ -61,6 +78,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        if self._far is not None:
+            self._far.close()
+            self._far = None
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -83,6 +103,9 @@ class Client:
 
     def notifications(self) -> "Iterator[dict[str, Any]]":
         """The frames that the hub sends by itself, one after the other, until the connection ends."""
+        if self._far is not None:
+            yield from self._far.notifications()
+            return
         if self._socket is not None:
             self._socket.settimeout(None)
         while True:
@@ -94,10 +117,12 @@ class Client:
                 yield frame
 
     def _ask(self, verb: str, params: "dict[str, object]") -> "dict[str, object]":
-        self._ids += 1
-        request = dumps({"jsonrpc": "2.0", "id": self._ids, "method": verb, "params": params})
         asked_for = params.get("timeout")
         self._patience = PATIENCE + (float(asked_for) if isinstance(asked_for, int | float) else 0.0)
+        if not self._path:
+            return self._ask_far(verb, params)
+        self._ids += 1
+        request = dumps({"jsonrpc": "2.0", "id": self._ids, "method": verb, "params": params})
         if self._socket is not None:
             self._socket.settimeout(self._patience)
             self._send(request)
@@ -112,6 +137,20 @@ class Client:
             self._end()  # not greeted: nothing else would be answered here
             raise
         return self._reply(self._ids)
+
+    def _ask_far(self, verb: str, params: "dict[str, object]") -> "dict[str, object]":
+        if self._far is None:
+            from synapse.client.far import Far
+            from synapse.client.place import abroad
+
+            try:
+                self._far = Far(self._url, self._token, abroad(self._hello))
+            except Unavailable as error:
+                if self.welcome and error.code == "no_hub":
+                    raise Unavailable("lost", error.sentence) from None  # it was there: perhaps it starts again
+                raise
+            self.welcome = self._far.welcome
+        return self._far.ask(verb, params, self._patience)
 
     def _reply(self, id: int) -> "dict[str, object]":
         while True:
@@ -168,6 +207,12 @@ class Client:
     def _end(self) -> None:
         self.close()
         self._buffer = b""
+
+
+def _runners_own(url: str) -> bool:
+    """Is that what a runner has told its agent, whose hub is behind the socket that it names too?"""
+    environ = os.environ
+    return "SYNAPSE_SOCKET" in environ and url == f"http://127.0.0.1:{environ.get('SYNAPSE_PORT')}"
 
 
 def _open(path: str) -> "socket | None":

@@ -1,54 +1,20 @@
-"""The way to a hub of another machine: its WebSocket, with the same frames as the local socket; for programs."""
+"""The way to a hub of another machine: its WebSocket, with the same frames as the local socket."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import Any
 
 from synapse.client.aio import MAX_LINE, OnFrame, Replies, lost
-from synapse.errors import BadRequest, SynapseError, Unavailable, from_status
+from synapse.client.place import address
+from synapse.errors import SynapseError, Unavailable, from_status
 
 BEAT = 20.0  # seconds between two looks whether the hub is still there
 PATIENCE = 10.0  # seconds for the handshake
 _SENTENCES = {
-    401: "a token is needed, or the one given is not known: token=, or SYNAPSE_TOKEN, or SYNAPSE_TOKEN_FILE",
+    401: "a token is needed, or the one given is not known: SYNAPSE_TOKEN, or SYNAPSE_TOKEN_FILE",
     403: "it does not answer to that name, or not from here",
     404: "there is no /ws: is that a hub of synapse?",
 }
-
-
-def address(url: str) -> str:
-    """Where the WebSocket of a hub is, from its URL (`http://host:8876`, `wss://host/ws`, `host:8876`)."""
-    from urllib.parse import urlsplit, urlunsplit
-
-    parts = urlsplit(url if "//" in url else f"http://{url}")
-    scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
-    if scheme is None or not parts.hostname or parts.username:
-        raise BadRequest("bad_url", f"{url[:80]!r} is no hub: http://HOST:PORT, or https:// behind TLS.")
-    path = parts.path.rstrip("/")
-    return urlunsplit((scheme, parts.netloc, path if path.endswith("/ws") else f"{path}/ws", "", ""))
-
-
-def port_here(url: str) -> int:
-    """The port, where the URL names this machine: its hub may have a local socket, which costs less; else 0."""
-    from urllib.parse import urlsplit
-
-    parts = urlsplit(url if "//" in url else f"http://{url}")
-    return (parts.port or 0) if parts.hostname in ("localhost", "127.0.0.1", "::1") else 0
-
-
-def secret(token: str = "") -> str:
-    """The token to show: the one given, or that of the environment, or of the file that it names."""
-    if token or os.environ.get("SYNAPSE_TOKEN"):
-        return token or os.environ["SYNAPSE_TOKEN"]
-    file = os.environ.get("SYNAPSE_TOKEN_FILE", "")
-    if not file:
-        return ""
-    try:
-        with open(file, encoding="utf-8") as opened:
-            return opened.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest("bad_token_file", f"SYNAPSE_TOKEN_FILE: {file} cannot be read: {error}.") from None
 
 
 class Socket:

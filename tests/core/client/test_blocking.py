@@ -209,3 +209,22 @@ def test_a_worktree_belongs_to_its_project(tmp_path: Path) -> None:
     assert paths.project(str(tree)) == str(main)
     assert paths.project(str(main / ".git")) == str(main)
     assert paths.project(str(tmp_path)) == str(tmp_path)
+
+
+def test_inside_an_agent_the_local_socket_wins_over_the_url_that_its_runner_names(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNAPSE_AGENT_ID", "synapse-demo-8150")
+    monkeypatch.setenv("SYNAPSE_PORT", "8876")
+    for url, token in (("http://127.0.0.1:8876", "inherited"), ("http://127.0.0.1:8876", "")):
+        monkeypatch.setenv("SYNAPSE_URL", url)
+        monkeypatch.setenv("SYNAPSE_TOKEN", token)
+        with Client() as client:
+            assert client.call("hub.status") == {"ok": True}
+    assert door.connections == 2
+    monkeypatch.setenv("SYNAPSE_URL", "http://127.0.0.1:1")  # another hub, which is not there
+    with Client() as client, pytest.raises(Unavailable) as none:
+        client.call("hub.status")
+    assert none.value.code == "no_hub"
+    with Client(url="") as client:
+        assert client.call("hub.status") == {"ok": True}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from synapse import Agent
-from synapse.client import remote
+from synapse.client import place, remote
 from synapse.client.aio import Connection
 from synapse.errors import BadRequest, SynapseError, Unavailable
 from synapse.server.app import Options, Server
@@ -26,7 +26,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """This machine is another one: its name is not looked at."""
     for name in ("SYNAPSE_AGENT_ID", "SYNAPSE_URL", "SYNAPSE_TOKEN", "SYNAPSE_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(remote, "port_here", lambda url: 0)
+    monkeypatch.setattr(place, "port_here", lambda url: 0)
 
 
 def url(server: Server) -> str:
@@ -99,10 +99,10 @@ def test_the_address_of_a_websocket() -> None:
         ("wss://host/hub/ws", "wss://host/hub/ws"),
         ("https://host/hub", "wss://host/hub/ws"),
     ):
-        assert remote.address(given) == wanted
+        assert place.address(given) == wanted
     for wrong in ("ftp://host", "http://", "http://user:pw@host"):
         with pytest.raises(BadRequest):
-            remote.address(wrong)
+            place.address(wrong)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_the_address_of_a_websocket() -> None:
 )
 def test_which_urls_name_this_machine(given: str, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert remote.port_here(given) == port
+    assert place.port_here(given) == port
 
 
 async def test_a_hub_of_this_machine_is_asked_on_its_local_socket(
