@@ -8,6 +8,7 @@ GROUPS = {
     "inbox": "inbox",
     "wait": "inbox",
     "listen": "listen",
+    "waiting": "attention",
     "who": "looking",
     "list": "looking",
     "status": "looking",
@@ -44,6 +45,7 @@ GROUPS = {
 # The subjects of the help; a name that begins with `_` is for our own processes and is not shown.
 SECTIONS = {
     "Talk": ("send", "reply", "interrupt", "broadcast", "inbox", "wait", "listen", "advertise"),
+    "Attention": ("waiting",),
     "Look": ("who", "list", "status", "state", "manifest", "offers", "history", "events", "relay", "ingest", "logs"),
     "Agents": ("run", "start", "attach", "jump", "stop", "kill", "rename"),
     "Settings": ("config", "init", "reset", "doctor", "plugins"),

@@ -9,6 +9,7 @@ from synapse import __version__
 from synapse.clock import Clock
 from synapse.event import Kinds
 from synapse.hub import (
+    attention,
     blobs,
     inbox,
     joining,
@@ -47,6 +48,7 @@ from synapse.verb import Change, Reply, Verb, Verbs, change
 VERBS: tuple[Verb, ...] = (
     *joining.VERBS,
     *looking.VERBS,
+    *attention.VERBS,
     *messages.VERBS,
     *inbox.VERBS,
     *reports.VERBS,

@@ -25,6 +25,7 @@ from synapse.runner.process import Child, ExitStatus
 from synapse.runner.profile import Profile
 from synapse.runner.queries import DEFAULTS, parse_probe
 from synapse.runner.replies import from_screen
+from synapse.runner.silence import Silence
 from synapse.runner.status import PROCESSING, STOPPED, WAITING, Question, StatusMachine
 from synapse.runner.terminal import Terminal
 from synapse.runner.viewer import Viewer
@@ -144,6 +145,7 @@ class Agent:
         )  # fmt: skip
         press = Press(child=self._child, terminal=terminal, viewers=viewers, profile=self._profile)
         self._approvals = Approvals(link=self._link, status=self._status, press=press, last_key=lambda: self._last_key)
+        self._silence = Silence(self._loop, self._status)
         self._connect()
         if len(spec.cursor) == 2:
             viewers.begin_at(*spec.cursor)
@@ -165,7 +167,7 @@ class Agent:
         self._link.on_deliver = lambda params: self._delivery.offer(Message.of(params))
         for params in self._early:
             self._link.on_deliver(params)
-        self._approvals.on_change = self._report
+        self._approvals.on_change = self._silence.on_change = self._report
         self._link.on_answer = self._approvals.answer
         self._link.on_command = self._command
         self._link.on_joined = self._introduce
@@ -222,6 +224,7 @@ class Agent:
     def _output(self, data: bytes) -> None:
         self._flow.feed(data)
         self._status.output()
+        self._silence.output()
 
     def _child_stopped(self) -> None:
         self._status.suspended()
@@ -250,6 +253,7 @@ class Agent:
         status = self._status.status
         logger.info("%s -> %s (%s)", before, status, self._status.source)
         self._approvals.look()
+        self._silence.look()
         if self._status.idle and before in (PROCESSING, WAITING):
             self._answered()
         elif status == WAITING:
@@ -317,6 +321,8 @@ class Agent:
         if question is not None:
             live["question"], live["choices"] = question.text, list(question.choices)
         live.update(self._approvals.live())
+        if self._silence.since:
+            live["quiet_since"] = _wall(self._loop, self._silence.since)
         if self._delivery.holding:
             live["holding"] = str(self._delivery.holding)
         self._link.report(**live)

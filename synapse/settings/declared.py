@@ -139,6 +139,10 @@ _DECLARED = {
             "setup.ask", bool, True, "Does `run` ask for a name, a role and skills?",
             environ=("SYNAPSE_SETUP_ASK", "!SYNAPSE_NO_SETUP"),
         ),
+        Setting(
+            "attention.stalled_after", float, 300.0,
+            "Seconds after which work that does not go on is shown by `synapse waiting`.", least=0,
+        ),
         Setting("plugins.disabled", tuple, (), "Plugins that the hub and the commands leave out, by name."),
     )
 }  # fmt: skip

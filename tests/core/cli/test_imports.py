@@ -31,6 +31,7 @@ LINES = [
     ["inbox", "read", "m-1"],
     ["wait"],
     ["who"],
+    ["waiting"],
     ["list", "--json"],
     ["status"],
     ["history"],
