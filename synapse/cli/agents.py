@@ -1,215 +1,16 @@
-"""`run`, `start`, `stop`, `kill`, `attach`, `rename`: agents in their terminals."""
+"""`attach`, `stop`, `kill`, `rename`: agents in their terminals."""
 
 import os
 import sys
 
-from synapse import paths, settings
-from synapse.cli.command import AS_JSON, FROM, NO_START, WORKSPACE, Argument, Command, Option
+from synapse.cli.command import AS_JSON, FROM, WORKSPACE, Argument, Command, Option
 from synapse.cli.errors import told
+from synapse.cli.launching import detach_key_of, place_here
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
-from synapse.errors import BadRequest, NotFound, Refused, SynapseError, Unavailable
+from synapse.errors import BadRequest, NotFound, Refused, SynapseError
 
 BACK_WITHIN = 6.0  # seconds for a runner to come back to a hub that was just started
-PATIENCE = 40.0  # seconds for a runner to say that it runs
-
-
-def run(
-    words: "tuple[str, ...]", *, keep: bool, headless: bool, detach_key: "str | None", no_setup: bool, **told: object
-) -> int:
-    """Start an agent and show it here; it ends with this terminal, unless it is detached or --keep is given."""
-    if headless:
-        return start(words, as_json=False, no_start=bool(told.pop("no_start")), **told)
-    from synapse.runner.attach import attach, leave
-    from synapse.runner.queries import PROBE
-    from synapse.runner.user_terminal import UserTerminal
-
-    no_start, key = bool(told.pop("no_start")), _detach_key(detach_key)
-    if not (no_setup or told["name"]) and _can_ask():
-        told.update(_setup(told))
-    spec = _spec(words, **told)
-    spec["socket"] = _hub(no_start)
-    try:
-        with UserTerminal() as terminal:
-            columns, rows = terminal.size()
-            probe = terminal.probe(PROBE)
-            spec.update(columns=columns, rows=rows, owned=True, keep=keep, probe=probe.answer.decode("latin-1"))
-            if probe.cursor:
-                spec["cursor"] = list(probe.cursor)
-            agent = _launch(spec)
-            parting = attach(
-                str(agent["socket"]), owner=True, detach_key=key, typed=probe.answer, place=_here(), terminal=terminal
-            )
-    except NotStarted as error:
-        return error.told(as_json=False)
-    if parting.reason:
-        os.write(2, f"[{parting.reason}; `synapse attach {agent['name']}` comes back]\n".encode())
-    return leave(parting.status)
-
-
-def _detach_key(given: "str | None") -> str:
-    """The key that was given, else the one that was chosen."""
-    from synapse.cli.chosen import chosen
-
-    return str(given or chosen("detach_key"))
-
-
-def _here() -> str:
-    """Where this terminal is, for `synapse jump`."""
-    from synapse.cli.panes import here
-
-    return dumps(here()).decode().strip()
-
-
-class NotStarted(Refused):
-    """An agent could not be started; `exits` is the status of a shell that could not start the program."""
-
-    def __init__(self, code: str, sentence: str, exits: int = 1, **details: object) -> None:
-        super().__init__(code, sentence, **details)
-        self.exits = exits
-
-    def told(self, *, as_json: bool) -> int:
-        """Say why; the exit status."""
-        from synapse.cli.errors import told
-
-        told(self, as_json)
-        return self.exits
-
-
-def _can_ask() -> bool:
-    """Does a person sit at both ends, who has not said that there is nothing to ask?"""
-    from synapse.cli.chosen import chosen
-
-    return os.isatty(0) and os.isatty(1) and chosen("setup.ask") is True
-
-
-def _setup(told: "dict[str, object]") -> "dict[str, object]":
-    """Ask once for name, role and skill set; Enter takes a generated name and asks no further."""
-    os.write(2, b"Enter alone starts it with a generated name. (--no-setup never asks.)\n")
-    answers: dict[str, object] = {}
-    for what in ("name", "role", "skill_set"):
-        if told.get(what):
-            continue
-        answers[what] = _asked(what)
-        if what == "name" and not answers[what]:
-            break
-    return answers
-
-
-def _asked(what: str) -> str:
-    from synapse.names import check_name
-
-    while True:
-        os.write(2, f"{what.replace('_', ' ').capitalize()}: ".encode())
-        line = os.read(0, 4096)
-        if not line.endswith(b"\n"):
-            raise KeyboardInterrupt  # Ctrl-D: nothing is started
-        answer = line.decode("utf-8", "replace").strip()
-        try:
-            return check_name(answer) if what == "name" and answer else answer
-        except BadRequest as error:
-            os.write(2, f"{error.sentence}\n".encode())
-
-
-def _spec(
-    words: "tuple[str, ...]", *, name: object, role: object, skill_set: object, workspace: object, port: object
-) -> "dict[str, object]":
-    """What the runner is told."""
-    if words and words[0] == "--":
-        words = words[1:]
-    elif len(words) > 1 and words[1] == "--":
-        words = (words[0], *words[2:])
-    if not words:
-        raise BadRequest("no_program", "Say what to run: `synapse run claude`, or `synapse run -- mytool --chat`.")
-    cwd = os.getcwd()
-    return {
-        "words": list(words),
-        "cwd": cwd,
-        "folder": paths.project(cwd),
-        "workspace": workspace or os.environ.get("SYNAPSE_WORKSPACE", ""),
-        "name": name or "",
-        "role": _text(str(role or "")),
-        "skill_set": skill_set or "",
-        "port": port or 0,
-    }
-
-
-def _text(role: str) -> str:
-    """A role as given, or from `@file`."""
-    if not role.startswith("@"):
-        return role
-    try:
-        with open(role[1:], encoding="utf-8") as file:
-            return file.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadRequest("bad_file", f"{role[1:]} cannot be read as text: {error}.") from None
-
-
-def _hub(no_start: bool) -> str:
-    """The socket of a hub that answers."""
-    from synapse.client.starting import answers, find_or_start
-
-    data = paths.data_folder()
-    path = os.environ.get("SYNAPSE_SOCKET") or paths.hub_socket(data, settings.hub_port())
-    return (
-        path if answers(path) else find_or_start(data, path, start=not (no_start or os.environ.get("SYNAPSE_AGENT_ID")))
-    )
-
-
-def _launch(spec: "dict[str, object]") -> "dict[str, object]":
-    """Start a runner of its own session; what it says when its agent can be attached, or why it cannot run."""
-    import subprocess
-
-    from synapse.client.lines import loads
-    from synapse.client.starting import read_line
-
-    ready, told = os.pipe()
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("SYNAPSE_AGENT_")}
-    try:
-        process = subprocess.Popen(
-            [*paths.program(), "_runner", "--ready-fd", str(told)],
-            pass_fds=(told,),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env=environ,
-        )
-    finally:
-        os.close(told)
-    assert process.stdin is not None
-    assert process.stderr is not None
-    try:
-        process.stdin.write(dumps(spec))
-        process.stdin.close()
-        line = read_line(ready, PATIENCE)
-    finally:
-        os.close(ready)
-    try:
-        said = loads(line)
-    except ValueError:
-        process.kill()
-        trace = process.stderr.read().decode("utf-8", "replace")
-        raise Unavailable("not_started", f"The agent did not start. {trace[-2000:]}") from None
-    process.stderr.close()
-    process.returncode = 0  # it lives on: nobody waits for it
-    assert isinstance(said, dict)
-    if "key" in said:
-        return said
-    raise NotStarted(str(said["code"]), str(said["message"]), int(said["exit"]))
-
-
-def start(words: "tuple[str, ...]", *, no_start: bool, as_json: bool, **told: object) -> int:
-    """Start an agent in the background; `synapse attach` shows it."""
-    spec = _spec(words, **told)
-    spec["socket"] = _hub(no_start)
-    try:
-        agent = _launch(spec)
-    except NotStarted as error:
-        return error.told(as_json=as_json)
-    said = f"started {agent['name']} ({agent['id']}, process {agent['pid']})\n"
-    os.write(1, dumps(agent) if as_json else said.encode())
-    return 0
 
 
 def attach(target: str, *, watch: bool, detach_key: "str | None", workspace: "str | None") -> int:
@@ -222,7 +23,7 @@ def attach(target: str, *, watch: bool, detach_key: "str | None", workspace: "st
     path = str(shown.get("socket", ""))
     if not path:
         raise NotFound("no_terminal", f"'{target}' has no terminal to attach to yet.")
-    parting = look(path, watch=watch, detach_key=_detach_key(detach_key), place=_here())
+    parting = look(path, watch=watch, detach_key=detach_key_of(detach_key), place=place_here())
     if parting.reason:
         os.write(2, f"[{parting.reason}]\n".encode())
     return leave(parting.status)
@@ -301,32 +102,12 @@ def demo_agent(words: "tuple[str, ...]") -> int:
     return main(list(words))
 
 
-AGENT = (
-    Argument("words", help="A profile or a program, and its arguments.", rest=True),
-    Option("--name", help="A name of its own; its mail outlives it."),
-    Option("--role", help="What it is for, as text or @file."),
-    Option("--skill-set", help="The skills that it gets."),
-    WORKSPACE,
-    Option("--port", kind=int, help="Its own port."),
-    NO_START,
-)
 DETACH_KEY = Option(
     "--detach-key", help="The key that leaves it running and comes back here; else detach_key, ctrl-\\."
 )
 TARGETS = Argument("targets", help="Names, ids or profiles.", many=True)
 
 COMMANDS = (
-    Command(
-        "run", run, "Start an agent and show it in this terminal.", *AGENT,
-        Option("--keep", flag=True, help="The agent lives on when this terminal is closed."),
-        Option("--headless", flag=True, help="In the background: the same as `start`."),
-        Option("--no-setup", flag=True, help="Do not ask for a name, a role and skills."),
-        DETACH_KEY, example="synapse run --name alice claude", quick=True,
-    ),
-    Command(
-        "start", start, "Start an agent in the background.", *AGENT, AS_JSON,
-        example="synapse start --name bob demo", quick=True,
-    ),
     Command(
         "attach", attach, "Show an agent's terminal here.", Argument("target", help="Name, id or profile."),
         Option("--watch", flag=True, help="Only look: keys are not sent, the size is not changed."),

@@ -200,7 +200,7 @@ class Agent:
         self._flow.catch_up()
         self._status.stopped()
         self._delivery.close()
-        await self._viewers.finish(status)
+        await self._viewers.finish(status, self._reason)
         self._keep_screen()
         await self._leave(self._reason, REASONS.get(self._reason) or _ending(status))
         self._child.close()

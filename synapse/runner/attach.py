@@ -23,10 +23,14 @@ NOTICED = (*ENDING, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
 
 
 class Parting(NamedTuple):
-    """How an attachment ended: an exit status (below zero: a signal), and why, if the child still lives."""
+    """How an attachment ended: an exit status (below zero: a signal), and why, if the child still lives.
+
+    `ended` is why the child has ended: `exited` by itself, `stopped`, `killed`, `terminal_closed`.
+    """
 
     status: int
     reason: str = ""
+    ended: str = ""
 
 
 def attach(
@@ -196,7 +200,10 @@ class Attachment:
             self._to_terminal += self._line(payload.decode())
         elif kind == frames.STOP:
             self._suspend()
-        elif kind in (frames.EXIT, frames.GOODBYE):
+        elif kind == frames.EXIT:
+            status, ended = frames.decode_end(payload)
+            self._parting = Parting(status, ended=ended)
+        elif kind == frames.GOODBYE:
             self._parting = Parting(*frames.decode_end(payload))
 
     def _end_on_a_free_line(self, parting: Parting) -> None:

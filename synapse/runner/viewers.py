@@ -76,12 +76,12 @@ class Viewers:
         """Open the door again if its file has been deleted; cheap enough for every heartbeat."""
         await self._door.ensure()
 
-    async def finish(self, status: ExitStatus) -> None:
+    async def finish(self, status: ExitStatus, why: str = "") -> None:
         """The child has ended: tell everyone, wait at most 2 s for slow ones, and close the door."""
         self._painter.paint(at_once=True)
         for viewer in self._all:
             self._leaving.prepare_for_end(viewer)
-        await self._part(frames.EXIT, frames.encode_end(status.code))
+        await self._part(frames.EXIT, frames.encode_end(status.code, why))
 
     async def dismiss(self, reason: str) -> None:
         """The runner goes and the child may live: detach everyone."""

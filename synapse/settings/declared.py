@@ -143,6 +143,10 @@ _DECLARED = {
             "attention.stalled_after", float, 300.0,
             "Seconds after which work that does not go on is shown by `synapse waiting`.", least=0,
         ),
+        Setting(
+            "agents.save_prompt", bool, True, "Does `run` offer to save a named agent when it ends?",
+            environ=("SYNAPSE_AGENT_SAVE_PROMPT_ENABLED",),
+        ),
         Setting("plugins.disabled", tuple, (), "Plugins that the hub and the commands leave out, by name."),
     )
 }  # fmt: skip

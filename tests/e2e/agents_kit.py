@@ -22,7 +22,7 @@ class House(HubProcess):
     def __init__(self) -> None:
         super().__init__()
         self.env |= {"TERM": "xterm-256color", "SYNAPSE_WORKSPACE": "house", "SHELL": "/bin/bash", "LANG": "C.UTF-8"}
-        self.env |= {"PS1": "$ ", "HOME": str(self.data)}
+        self.env |= {"PS1": "$ ", "HOME": str(self.data), "SYNAPSE_AGENT_SAVE_PROMPT_ENABLED": "false"}
         self.processes: set[int] = set()
         self._glasses: list[Glass] = []
 
