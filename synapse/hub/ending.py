@@ -11,11 +11,14 @@ End = type[Completed] | type[Failed] | type[Canceled] | type[Rejected]
 
 
 def end_task(
-    call: Call, task: Task, end: End, *, text: str = "", blob: str = "", source: str = "", reason: str = ""
-) -> None:
+    call: Call, task: Task, end: End, *, text: str = "", blob: str = "", source: str = "", reason: str = "",
+    usage: dict[str, int] | None = None,
+) -> None:  # fmt: skip
     """The task is over; a requester who does not wait for it is told by a message (in the same record)."""
     more = {"reason": reason} if reason else {}
-    fact = end(task=task.id, box=task.box, requester=task.requester, text=text, blob=blob, source=source, **more)
+    fact = end(
+        task=task.id, box=task.box, requester=task.requester, text=text, blob=blob, source=source, usage=usage or {}, **more
+    )  # fmt: skip
     call.emit(fact, task.id)
     if task.mode == "notify" and task.requester != call.state(Agents).box_of(call.session):
         role = "answer" if end is Completed else "notification"

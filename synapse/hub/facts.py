@@ -241,7 +241,8 @@ class WaitEnded(_TaskFact, frozen=True):
 class _Ended(_TaskFact, frozen=True):
     text: str = ""
     blob: str = ""
-    source: str = ""  # who says so: `reply`, `screen`, `signal`, `hub`
+    source: str = ""  # who says so: `reply`, `signal`, `record`, `screen`, `hub`
+    usage: dict[str, int] = field(default_factory=dict)  # tokens by kind (`input`, `output` ...), where it is known
 
 
 class Completed(_Ended, frozen=True):

@@ -16,7 +16,8 @@ class Live(Struct, kw_only=True, omit_defaults=True):
     (`screen`, `signal`, `process`); `since` seconds since 1970. Of a question that stands on its screen, `prompt` is the
     id, good for this one alone; `approvable`: it can be answered from here; `yes` and `no` are the places of the choices
     that mean so, -1 when none does for certain; `command` what it asks about. `quiet_since`: it works, and has not
-    written anything since.
+    written anything since. `session` is the program's own id of its conversation; `silent` are sources that should have
+    spoken and have not.
     """
 
     status: str = "STARTING"
@@ -34,6 +35,8 @@ class Live(Struct, kw_only=True, omit_defaults=True):
     no: int = -1
     command: str = ""
     quiet_since: float = 0.0
+    session: str = ""
+    silent: tuple[str, ...] = ()
 
 
 class Session:

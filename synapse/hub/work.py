@@ -60,7 +60,7 @@ def _reply(task: Task, position: int) -> TaskReply:
 
 
 class CompleteRequest(Change, kw_only=True):
-    """`source` says how the answer was found: `signal`, `screen` or `none`."""
+    """`source` says how the answer was found: `signal`, `record`, `screen` or `none`; `usage` counts tokens by kind."""
 
     task: str
     text: str = ""
@@ -68,6 +68,7 @@ class CompleteRequest(Change, kw_only=True):
     source: str = "screen"
     failed: bool = False
     reason: str = ""
+    usage: dict[str, int] = field(default_factory=dict)
 
 
 @change("tasks.complete", spill="text")
@@ -81,7 +82,8 @@ def complete(call: Call, request: CompleteRequest) -> TaskReply:
             call, task, Failed, text=text, blob=request.blob, source=request.source, reason=request.reason or "agent"
         )
     else:
-        end_task(call, task, Completed, text=text, blob=request.blob, source=request.source)
+        usage = {name[:40]: max(0, count) for name, count in list(request.usage.items())[:20]}
+        end_task(call, task, Completed, text=text, blob=request.blob, source=request.source, usage=usage)
     return TaskReply(task_id=task.id, state="failed" if request.failed else "completed", position=call.reached)
 
 
@@ -174,6 +176,7 @@ class HistoryEntry(Reply, kw_only=True):
     answer: str = ""
     reason: str = ""
     source: str = ""
+    usage: dict[str, int] = field(default_factory=dict)
 
 
 class HistoryRequest(Request, kw_only=True):
@@ -261,6 +264,7 @@ def _entry(texts: Texts, row: Row, first: Record | None, last: Record | None) ->
             end = _ENDS[event.kind].decode(event.body)
             entry.answer, entry.source = texts.full(end.text, end.blob), end.source
             entry.reason, entry.ended_at = getattr(end, "reason", ""), last.at
+            entry.usage = end.usage
     return entry
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from synapse.runner import profile as profiles
 from synapse.runner.approve import Approvals
 from synapse.runner.delivery import Delivery
 from synapse.runner.draft import Draft
+from synapse.runner.ears import Ears
 from synapse.runner.flow import Flow
 from synapse.runner.keys import Token, match_key
 from synapse.runner.letters import Letters, Message, Turn
@@ -24,10 +24,15 @@ from synapse.runner.press import Press
 from synapse.runner.process import Child, ExitStatus
 from synapse.runner.profile import Profile
 from synapse.runner.queries import DEFAULTS, parse_probe
-from synapse.runner.replies import from_screen
+from synapse.runner.records import Reader
+from synapse.runner.rules import Told
 from synapse.runner.silence import Silence
-from synapse.runner.status import PROCESSING, STOPPED, WAITING, Question, StatusMachine
+from synapse.runner.spec import Spec, log_path
+from synapse.runner.start import HOOK_SOCKET, Prepared, forget_old, prepare
+from synapse.runner.status import WAITING, StatusMachine
+from synapse.runner.stopping import REASONS, TERM_GRACE, Stopping
 from synapse.runner.terminal import Terminal
+from synapse.runner.turns import Turns
 from synapse.runner.viewer import Viewer
 from synapse.runner.viewers import Viewers
 from synapse.runner.who import start_of
@@ -35,37 +40,7 @@ from synapse.runner.who import start_of
 logger = logging.getLogger(__name__)
 
 OWNER_WITHIN = 2.0  # seconds that the child's first output waits for the terminal it was started from
-GRACE = 30.0  # seconds between the request to stop and SIGTERM
-TERM_GRACE = 5.0  # seconds between SIGTERM and SIGKILL
-HANGUP_GRACE = 5.0  # seconds for a program to end by itself when its terminal is gone
 PREVIEW = 80  # characters of a task shown in a list
-REASONS = {"killed": "It was killed.", "stopped": "It was stopped.", "terminal_closed": "Its terminal was closed."}
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What a runner is told at its start."""
-
-    words: tuple[str, ...]  # a profile with arguments, or a command line
-    cwd: str
-    folder: str = ""
-    workspace: str = ""
-    name: str = ""
-    role: str = ""
-    skill_set: str = ""
-    port: int = 0
-    columns: int = 120
-    rows: int = 40
-    owned: bool = False
-    keep: bool = False
-    probe: str = ""  # the answers of the person's terminal, in Latin-1
-    cursor: tuple[int, ...] = ()
-    socket: str = ""
-
-    @classmethod
-    def of(cls, told: dict[str, Any]) -> "Spec":
-        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in told.items()}
-        return cls(**values)
 
 
 class Agent:
@@ -80,14 +55,10 @@ class Agent:
         self._link = Link(self._joining(), data=data, socket=spec.socket)
         self._draft = Draft()
         self._last_key = 0.0
-        self._turn: Turn | None = None
-        self._asked: Question | None = None
         self._early: list[dict[str, Any]] = []  # handed over before there was a terminal
         self._link.on_deliver = self._early.append
         self._ended: asyncio.Future[ExitStatus] = self._loop.create_future()
-        self._ending: asyncio.Task[Any] | None = None
-        self._stopping: asyncio.Task[None] | None = None
-        self._reason = "exited"
+        self._typing: asyncio.Task[None] | None = None
         self._owner_joined = asyncio.Event()
 
     def _joining(self) -> dict[str, Any]:
@@ -131,9 +102,12 @@ class Agent:
         spec = self._spec
         facts = parse_probe(spec.probe.encode("latin-1")) if spec.probe else DEFAULTS
         self._path = Path(paths.run_folder(self._data)) / f"{os.urandom(4).hex()}.sock"
-        self._child = Child.spawn(
-            self._argv, cwd=spec.cwd, env=self._environment(agent), columns=spec.columns, rows=spec.rows
-        )
+        env = self._environment(agent)
+        prepared = self._prepared = self._prepare(env, agent["key"])
+        self._ears = Ears(self._profile, self._path.with_suffix(".hook"), prepared.values)
+        await self._ears.open()
+        env |= {**prepared.env, HOOK_SOCKET: str(self._ears.path)}
+        self._child = Child.spawn(prepared.argv, cwd=spec.cwd, env=env, columns=spec.columns, rows=spec.rows)
         terminal = self._terminal = Terminal(spec.columns, spec.rows, facts=facts)
         viewers = self._viewers = Viewers(self._loop, self._child, terminal, self._path)
         self._flow = Flow(self._loop, self._child, terminal, viewers)
@@ -141,8 +115,13 @@ class Agent:
         self._delivery = Delivery(
             link=self._link, child=self._child, terminal=terminal, viewers=viewers, status=self._status,
             profile=self._profile, letters=Letters(self._profile, self._data),
-            draft_empty=lambda: self._draft.empty, last_key=lambda: self._last_key,
+            draft_empty=lambda: self._draft.empty, last_key=lambda: self._last_key, handing=lambda: self._turns.handing,
         )  # fmt: skip
+        reader = Reader(self._profile.record, prepared.values) if self._profile.record else None
+        self._turns = Turns(
+            link=self._link, profile=self._profile, terminal=terminal, status=self._status, reader=reader
+        )
+        self._stopping = Stopping(self._loop, self._child, self._ask_to_stop)
         press = Press(child=self._child, terminal=terminal, viewers=viewers, profile=self._profile)
         self._approvals = Approvals(link=self._link, status=self._status, press=press, last_key=lambda: self._last_key)
         self._silence = Silence(self._loop, self._status)
@@ -160,9 +139,11 @@ class Agent:
     def _connect(self) -> None:
         self._flow.on_settled = self._settled
         self._status.on_change = self._changed
+        self._ears.on_told = self._told
+        self._turns.on_handed_in = self._delivery.poke
         self._delivery.on_turn = self._began
-        self._delivery.on_submitted = self._submitted
-        self._delivery.on_interrupt = self._interrupted
+        self._delivery.on_submitted = self._turns.submitted
+        self._delivery.on_interrupt = self._turns.interrupted
         self._delivery.on_held = self._report
         self._link.on_deliver = lambda params: self._delivery.offer(Message.of(params))
         for params in self._early:
@@ -177,7 +158,14 @@ class Agent:
         self._viewers.on_change = self._owner_joined.set
         self._viewers.on_owner_gone = self._owner_gone
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._end, "stopped", TERM_GRACE)
+            self._loop.add_signal_handler(number, self._stopping.now, "stopped", TERM_GRACE)
+
+    def _prepare(self, env: dict[str, str], key: str) -> Prepared:
+        """What the profile gives the program at its start."""
+        spec, profile = self._spec, self._profile
+        own = len(self._argv) - len(spec.words) + 1  # the person's words stand behind the command's own
+        forget_old(self._data)
+        return prepare(profile.start, self._argv, own, cwd=spec.cwd, data=self._data, key=key, env=env)
 
     def _environment(self, agent: dict[str, Any]) -> dict[str, str]:
         """The child's environment: what its starter had, and who it is."""
@@ -198,12 +186,17 @@ class Agent:
 
     async def _finish(self, status: ExitStatus) -> None:
         self._flow.catch_up()
+        self._stopping.over()
         self._status.stopped()
         self._delivery.close()
-        await self._viewers.finish(status, self._reason)
+        self._turns.close()
+        self._ears.close()
+        await self._viewers.finish(status)
         self._keep_screen()
-        await self._leave(self._reason, REASONS.get(self._reason) or _ending(status))
+        reason = self._stopping.reason
+        await self._leave(reason, REASONS.get(reason) or _ending(status))
         self._child.close()
+        self._prepared.clear()
 
     async def _leave(self, reason: str, text: str) -> None:
         self._link.change("agents.leave", reason=reason, text=text)
@@ -231,11 +224,20 @@ class Agent:
         self._viewers.child_stopped()
 
     def _settled(self) -> None:
-        for told in self._terminal.signals():
-            self._status.signal(told)
+        self._ears.terminal(self._terminal.signals())
         self._status.settled()
         self._approvals.settled()
         self._delivery.settled()
+
+    def _began(self, turn: Turn) -> None:
+        self._ears.typed(turn.typed)
+        self._turns.began(turn)
+
+    def _told(self, told: Told) -> None:
+        """The program has reported something by itself."""
+        self._turns.told(told)
+        self._status.told(told)
+        self._delivery.wake()
 
     def _typed(self, viewer: Viewer, tokens: list[Token]) -> None:
         written = not self._draft.empty
@@ -244,6 +246,8 @@ class Agent:
         if any(token.kind in ("key", "text", "paste") for token in tokens):
             self._last_key = self._loop.time()
         entered = any(match_key(token, key) for token in tokens for key in ("enter", "ctrl-j"))
+        if any(_presses(token, key) for token in tokens for key in self._profile.interrupt):
+            self._status.interrupted()
         if entered and not self._profile.patterns and self._status.idle:
             self._status.submitted()  # a person has given it something to do
         if (entered or written) and self._draft.empty:
@@ -254,63 +258,12 @@ class Agent:
         logger.info("%s -> %s (%s)", before, status, self._status.source)
         self._approvals.look()
         self._silence.look()
-        if self._status.idle and before in (PROCESSING, WAITING):
-            self._answered()
-        elif status == WAITING:
-            self._ask()
-        elif before == WAITING and status == PROCESSING:
-            self._resume()
+        self._turns.changed(before)
         self._report()
         self._delivery.poke()
 
-    def _began(self, turn: Turn) -> None:
-        self._turn = turn
-        self._asked = None
-
-    def _submitted(self, turn: Turn, seen: bool) -> None:
-        """The message was submitted (or nobody can say so); the program may have answered meanwhile."""
-        turn.delivered = seen
-        if not seen:
-            self._turn = None
-        elif self._status.idle:
-            self._answered()
-        elif self._status.status == WAITING:
-            self._ask()
-
-    def _interrupted(self) -> None:
-        """What it was at is over, whatever it still says of it."""
-        turn = self._turn
-        if turn is None or not turn.delivered:
-            return
-        self._turn = None
-        if turn.message.task:
-            self._link.change("tasks.cancel", task=turn.message.task, reason="It was interrupted.")
-
-    def _ask(self) -> None:
-        question, turn = self._status.question, self._turn
-        if question is None or turn is None or not turn.delivered or question == self._asked:
-            return
-        self._asked = question
-        if turn.message.task:
-            self._link.change("tasks.ask", task=turn.message.task, question=question.text, choices=question.choices)
-
-    def _resume(self) -> None:
-        turn, asked, self._asked = self._turn, self._asked, None
-        if turn is not None and asked is not None and turn.message.task:
-            self._link.change("tasks.resume", task=turn.message.task)
-
-    def _answered(self) -> None:
-        """The program is ready again: what it said is the answer, if it has not given one by `synapse reply`."""
-        turn = self._turn
-        if turn is None or not turn.delivered:
-            return  # it is not said yet that it was submitted: that comes first
-        self._turn = None
-        if turn.message.task:
-            text = from_screen(self._profile, self._terminal, turn)
-            self._link.change("tasks.complete", task=turn.message.task, text=text, source="screen" if text else "none")
-
     def _report(self) -> None:
-        status, question, turn = self._status, self._status.question, self._turn
+        status, question, turn = self._status, self._status.question, self._turns.current
         live: dict[str, Any] = {
             "status": status.status,
             "source": status.source,
@@ -320,6 +273,10 @@ class Agent:
             live["preview"] = turn.message.text[:PREVIEW]
         if question is not None:
             live["question"], live["choices"] = question.text, list(question.choices)
+        if self._ears.session:
+            live["session"] = self._ears.session
+        if status.silent:
+            live["silent"] = list(status.silent)
         live.update(self._approvals.live())
         if self._silence.since:
             live["quiet_since"] = _wall(self._loop, self._silence.since)
@@ -331,6 +288,7 @@ class Agent:
         """A hub is there again: what was handed over is handed over again."""
         self._delivery.forget()
         self._loop.create_task(self._viewers.ensure())
+        self._loop.create_task(self._ears.ensure())
 
     # -- what is asked of it
 
@@ -338,39 +296,26 @@ class Agent:
         if command == "interrupt":
             self._loop.create_task(self._delivery.interrupt())
         elif command == "stop":
-            self._stop_kindly()
+            self._stopping.kindly()
         elif command == "kill":
-            self._end("killed", 1.0)
+            self._stopping.now("killed", 1.0)
 
-    def _stop_kindly(self) -> None:
-        """Ask it in its own way, then as a terminal does that is closed, then by SIGTERM, at last by SIGKILL."""
-        if self._reason != "exited":
-            return
-        self._reason = "stopped"
-        if self._profile.stop_text and self._status.idle and self._draft.empty:
-            self._stopping = self._loop.create_task(self._delivery.command(self._profile.stop_text))
-            self._loop.call_later(GRACE, self._hang_up)
-        else:
-            self._hang_up()
-
-    def _hang_up(self) -> None:
-        if self._status.status != STOPPED:
-            self._child.hangup()
-            self._loop.call_later(HANGUP_GRACE, self._end, self._reason, TERM_GRACE)
-
-    def _end(self, reason: str, grace: float) -> None:
-        if self._status.status == STOPPED:
-            return
-        self._reason = reason
-        if self._ending is not None:
-            self._ending.cancel()  # more pressing now
-        self._ending = self._loop.create_task(self._child.terminate(grace))
+    def _ask_to_stop(self) -> bool:
+        """Type the program's own command for it, when it can be typed now."""
+        text = self._profile.stop_text
+        if not text or not self._status.idle or not self._draft.empty:
+            return False
+        self._typing = self._loop.create_task(self._delivery.command(text))
+        return True
 
     def _owner_gone(self) -> None:
-        """The terminal of `synapse run` was closed."""
-        if not self._spec.keep and self._reason == "exited":
-            self._reason = "terminal_closed"
-            self._hang_up()
+        if not self._spec.keep:
+            self._stopping.terminal_closed()
+
+
+def _presses(token: Token, key: str) -> bool:
+    named = {"\x1b": "escape", "\x03": "ctrl-c"}.get(key)
+    return token.data == key.encode() or (named is not None and match_key(token, named))
 
 
 def _ending(status: ExitStatus) -> str:
@@ -386,10 +331,3 @@ def _profile_name(program: str) -> str:
 def _wall(loop: asyncio.AbstractEventLoop, moment: float) -> float:
     """A time of the loop as seconds since 1970."""
     return time.time() - (loop.time() - moment)
-
-
-def log_path(data: str, key: str, ending: str) -> Path:
-    """Where an agent's log, or its last screen, lies."""
-    folder = os.path.join(data, "logs")
-    paths.make_private(folder)
-    return Path(folder) / f"{key}{ending}"

@@ -4,11 +4,10 @@ import re
 import unicodedata
 
 from synapse.runner.profile import Profile
+from synapse.runner.skeleton import NO_WIDTH, TAIL, skeleton
 from synapse.runner.terminal import Terminal
 
-TAIL = 12  # characters by which the end of the typed text is found again
 ABOVE = 3  # rows over which that end may be wrapped
-_NO_WIDTH = ("Mn", "Me", "Cf", "Cc")
 _FRAME = re.compile(r"\s*[─-▟]")  # how the row below a composer begins
 
 
@@ -72,22 +71,13 @@ def _rows(lines: list[str], first: re.Pattern[str]) -> list[str]:
     return lines[start:end] or [""]
 
 
-def skeleton(text: str) -> str:
-    """What is left of a text in any layout: no spaces, no frames, and no marks that terminals compose or drop."""
-    return "".join(
-        character
-        for character in unicodedata.normalize("NFD", text)
-        if not (character.isspace() or "─" <= character <= "▟" or unicodedata.category(character) in _NO_WIDTH)
-    )
-
-
 def _cut(line: str, cells: int) -> str:
     """The part of a row in its first cells; padded, for its end is bare."""
     if line.isascii():
         return line.ljust(cells)[:cells]
     used = 0
     for place, character in enumerate(line):
-        if unicodedata.category(character) not in _NO_WIDTH:
+        if unicodedata.category(character) not in NO_WIDTH:
             used += 2 if unicodedata.east_asian_width(character) in "WF" else 1
         if used > cells:
             return line[:place]

@@ -36,6 +36,7 @@ class Delivery:
     def __init__(
         self, *, link: Link, child: Child, terminal: Terminal, viewers: Viewers, status: StatusMachine, profile: Profile,
         letters: Letters, draft_empty: Callable[[], bool], last_key: Callable[[], float],
+        handing: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         self.on_turn: Callable[[Turn], None] = lambda turn: None
         self.on_submitted: Callable[[Turn, bool], None] = lambda turn, seen: None
@@ -50,6 +51,7 @@ class Delivery:
         self._letters = letters
         self._draft_empty = draft_empty
         self._last_key = last_key
+        self._handing = handing  # is the answer to the message before still being looked for?
         self._composer = Composer(terminal, profile)
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, Message] = {}
@@ -75,14 +77,14 @@ class Delivery:
 
     def settled(self) -> None:
         """The screen has been brought up to date."""
-        self._wake()
+        self.wake()
         if self._note:
             self._viewers.note(self._note)  # the program has painted over it
 
     def poke(self) -> None:
         """Something changed: can the next one go?"""
-        self._wake()
-        if self._task is not None or not self._waiting or not self._link.connected:
+        self.wake()
+        if self._task is not None or not self._waiting or not self._link.connected or self._handing():
             return
         message = max(self._waiting.values(), key=lambda each: each.priority)
         if not (self._status.idle or message.urgent) or self._held():
@@ -102,6 +104,11 @@ class Delivery:
     def _disturbed(self) -> bool:
         """Is a person in the middle of something? Time alone never ends that."""
         return not self._draft_empty() or self._viewers.mid_token
+
+    @property
+    def _unsafe(self) -> bool:
+        """Would Enter do something else now? A dialog takes it for a choice."""
+        return self._disturbed or self._status.status == WAITING or self._status.asks() is not None
 
     def _held(self) -> bool:
         """Must they wait for a person? Everybody who looks is told."""
@@ -202,7 +209,7 @@ class Delivery:
         self.on_turn(turn)
         self._child.write(enter)
         seen = await self._until(lambda: self._submitted(turn, prompt, pressed), SUBMIT_WITHIN)
-        if not seen and self._profile.patterns and self._composer.holds(turn.typed) and not self._disturbed:
+        if not seen and self._profile.patterns and self._composer.holds(turn.typed) and not self._unsafe:
             logger.info("%s: Enter had no effect: once more", turn.message.id)
             self._child.write(enter)
             seen = await self._until(lambda: self._submitted(turn, prompt, pressed), SUBMIT_WITHIN)
@@ -211,10 +218,13 @@ class Delivery:
         else:
             self._child.write(self._profile.clear.encode())
             self._lost_track(turn.message, "Enter had no visible effect")
+            self._status.unsubmitted()
         self.on_submitted(turn, seen)
 
     def _submitted(self, turn: Turn, prompt: str, pressed: float) -> bool:
-        """A composer has let go of the text; a line reader has reacted in any way."""
+        """The program says that it has taken it; a composer has let go of the text; a line reader has reacted in any way."""
+        if self._status.taken(turn.typed, pressed):
+            return True
         if not self._profile.patterns:
             return self._child.canonical or self._status.last_output > pressed
         return self._composer.let_go(turn.typed, prompt)
@@ -240,8 +250,10 @@ class Delivery:
                 await asyncio.sleep(self._profile.interrupt_pause)
             if self._status.status in (PROCESSING, WAITING):
                 self._child.write(key.encode())
+        self._status.interrupted()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Something has happened that may be waited for."""
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 

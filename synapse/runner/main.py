@@ -14,9 +14,10 @@ from synapse import paths
 from synapse.client.lines import dumps, loads
 from synapse.errors import SynapseError
 from synapse.runner import platform
-from synapse.runner.agent import Agent, Spec, log_path
+from synapse.runner.agent import Agent
 from synapse.runner.profile import resolve
 from synapse.runner.spawn import become_session_leader
+from synapse.runner.spec import Spec, log_path
 
 LOG_BYTES, LOG_FILES = 1 << 20, 2
 KEPT = 14 * 24 * 3600.0  # seconds for which the log of an agent is kept after its last line

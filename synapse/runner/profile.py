@@ -7,10 +7,11 @@ import shutil
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from synapse import paths
 from synapse.errors import BadRequest, NotFound
+from synapse.runner import profile_tables
+from synapse.runner.parts import GENERAL, SCREEN, Record, Rule, Session, Start, Stream
 
 BUILT_IN = Path(__file__).with_name("profiles")
 GENERIC = "generic"
@@ -40,15 +41,17 @@ class Profile:
     busy: tuple[re.Pattern[str], ...] = ()
     ready: tuple[re.Pattern[str], ...] = ()
     waiting: tuple[re.Pattern[str], ...] = ()
+    limited: tuple[re.Pattern[str], ...] = ()  # it may not go on for now
+    limit_lasts: float = 900.0  # after which it is tried again
+    doubt: float = 3.0  # for which a lesser source must contradict a better one to count; 0 = it never does
+    silent: float = 5.0  # after Enter, for a source that says when a message was taken to say so
     choice: re.Pattern[str] | None = None
     placeholder: re.Pattern[str] | None = None  # what a composer shows for a large paste
     composer: re.Pattern[str] | None = None  # its first row, of a program that does not put the cursor there
     answer_first: re.Pattern[str] | None = None  # what marks the first line of an answer, and is cut off
     answer_rest: re.Pattern[str] | None = None  # what the lines behind it begin with
     drop: tuple[re.Pattern[str], ...] = field(default=())  # lines of the frame, which are no answer
-    approve_by: str = (
-        ""  # how a choice is made in its dialogs: `digit`, `letter`, `arrows`, `keys`; "" = not from outside
-    )
+    approve_by: str = ""  # how a choice is made in a dialog: `digit`, `letter`, `arrows`, `keys`; "" = not from outside
     approve_yes: re.Pattern[str] | None = None  # the choice that means yes; else the first
     approve_no: re.Pattern[str] | None = None  # the choice that means no; where there is none, `decline` is pressed
     accept: tuple[str, ...] = ()  # by keys: what says yes
@@ -57,54 +60,35 @@ class Profile:
     marker: re.Pattern[str] | None = None  # by arrows: what the line of the marked choice begins with
     across: bool = False  # by arrows: the choices stand side by side
     command_asked: re.Pattern[str] | None = None  # in a dialog: the command that it asks about, in its groups
+    answer_from: tuple[str, ...] = ("signal", "record", "screen")
+    trust: tuple[str, ...] = ()  # its sources, the best first; by default in the order of `rules`
+    start: Start = field(default_factory=Start)
+    rules: tuple[Rule, ...] = ()
+    streams: dict[str, Stream] = field(default_factory=dict)
+    session: Session = field(default_factory=Session)
+    record: Record | None = None
 
     @property
     def patterns(self) -> bool:
         """Is its screen known?"""
         return bool(self.ready)
 
+    @property
+    def heeded(self) -> tuple[Rule, ...]:
+        """What its reports mean, the general convention included."""
+        return (*self.rules, *(GENERAL if "osc7501" in self.signals else ()))
 
-_TABLES: dict[str, dict[str, str]] = {
-    "": {"command": "command", "ports": "ports", "signals": "signals"},
-    "submit": {
-        "pause": "pause",
-        "enter": "enter",
-        "header": "header",
-        "multiline": "multiline",
-        "longest": "longest",
-        "clear": "clear",
-        "placeholder": "placeholder",
-        "composer": "composer",
-    },
-    "interrupt": {"keys": "interrupt", "pause": "interrupt_pause"},
-    "stop": {"text": "stop_text"},
-    "status": {
-        "settle": "settle",
-        "still": "still",
-        "unseen": "unseen",
-        "foot": "foot",
-        "busy": "busy",
-        "ready": "ready",
-        "waiting": "waiting",
-        "choice": "choice",
-    },
-    "answer": {"first": "answer_first", "rest": "answer_rest", "drop": "drop"},
-    "approve": {
-        "by": "approve_by",
-        "yes": "approve_yes",
-        "no": "approve_no",
-        "accept": "accept",
-        "decline": "decline",
-        "enter": "approve_enter",
-        "marker": "marker",
-        "across": "across",
-        "command": "command_asked",
-    },
-}
-_PATTERNS = {"busy", "ready", "waiting", "drop"}
-_PATTERN = {"choice", "placeholder", "composer", "answer_first", "answer_rest"}
-_PATTERN |= {"approve_yes", "approve_no", "marker", "command_asked"}
-_ONE_OF = {"approve_by": ("", "digit", "letter", "arrows", "keys")}
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Its sources, the best first."""
+        if self.trust:
+            return self.trust if SCREEN in self.trust else (*self.trust, SCREEN)
+        return (*dict.fromkeys(rule.source for rule in self.heeded), SCREEN)
+
+    @property
+    def reporting(self) -> tuple[str, ...]:
+        """The sources that say when they have taken a message."""
+        return tuple({rule.source: None for rule in self.rules if rule.takes})
 
 
 def config_folder() -> Path:
@@ -133,52 +117,12 @@ def _file(name: str) -> Path | None:
 
 def load(path: Path) -> Profile:
     """The profile in a file; BadRequest says what is wrong in it."""
+    usual = {name: field.default for name, field in Profile.__dataclass_fields__.items()}
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        found: dict[str, Any] = {}
-        for key, value in tables.items():
-            if isinstance(value, dict) and key:
-                found |= {_known(key, name): each for name, each in value.items()}
-            else:
-                found[_known("", key)] = value
-        return Profile(path.stem, **{name: _typed(name, value) for name, value in found.items()})
+        found = profile_tables.read(tomllib.loads(path.read_text(encoding="utf-8")), usual)
+        return Profile(path.stem, **found)
     except (OSError, ValueError) as error:
         raise BadRequest("bad_profile", f"{path}: {error}.") from None
-
-
-def _known(table: str, key: str) -> str:
-    """The field that a key of a table means."""
-    try:
-        return _TABLES[table][key]
-    except KeyError:
-        raise ValueError(f"unknown key '{table}{'.' if table else ''}{key}'") from None
-
-
-def _typed(name: str, value: Any) -> Any:
-    """A value of the file as the field wants it; ValueError when it is of another kind."""
-    try:
-        if name in _PATTERNS:
-            return tuple(re.compile(each, re.MULTILINE) for each in _list(value, str))
-        if name in _PATTERN:
-            return re.compile(value, re.MULTILINE)
-    except (re.error, TypeError) as error:
-        raise ValueError(f"'{name}': {error}") from None
-    usual = Profile.__dataclass_fields__[name].default
-    if isinstance(usual, tuple):
-        return _list(value, int if name == "ports" else str)
-    if isinstance(usual, float) and type(value) is int:
-        return float(value)
-    if type(value) is not type(usual):
-        raise ValueError(f"'{name}' is {value!r}: it must be a {type(usual).__name__}")
-    if value not in _ONE_OF.get(name, (value,)):
-        raise ValueError(f"'{name}' is {value!r}: it must be one of {', '.join(filter(None, _ONE_OF[name]))}")
-    return value
-
-
-def _list(value: Any, kind: type) -> tuple[Any, ...]:
-    if not isinstance(value, list) or not all(type(each) is kind for each in value):
-        raise ValueError(f"{value!r} must be a list of {kind.__name__}")
-    return tuple(value)
 
 
 def resolve(words: tuple[str, ...]) -> tuple[Profile, list[str]]:

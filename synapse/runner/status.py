@@ -1,37 +1,30 @@
 """What the agent does now: told by its own signals where it gives any, else judged from a settled screen."""
 
 import asyncio
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
+from synapse.runner.dialogs import Foot, Question
+from synapse.runner.parts import SCREEN
 from synapse.runner.process import Child
 from synapse.runner.profile import Profile
-from synapse.runner.terminal import Signal, Terminal
+from synapse.runner.prompts import Prompt
+from synapse.runner.rules import Told
+from synapse.runner.skeleton import TAIL, skeleton
+from synapse.runner.terminal import Mark, Terminal
+from synapse.runner.trust import Trust
+
+__all__ = ["Question", "StatusMachine"]
 
 STARTING, READY, PROCESSING, WAITING, DONE, STOPPED = "STARTING", "READY", "PROCESSING", "WAITING", "DONE", "STOPPED"
+RATE_LIMITED = "RATE_LIMITED"
 DONE_SHOWN = 10.0  # seconds for which an agent that has just finished is shown as DONE
 UNSURE = 3.0  # seconds of stillness after which an unknown program with an unknown prompt counts as ready
-BOTTOM = 30  # lines from the end in which a dialog is looked for
-ASKED = 2000  # characters of a question
-
-_BOX = re.compile(r"^\s*[│┃] ?|\s*[│┃]?\s*$")
-_OSC7501 = re.compile(r"(?:^|;)state=(\w+)")
-_STATES = {"idle": READY, "done": READY, "working": PROCESSING, "blocked": WAITING}
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a waiting agent asks, and the choices that it offers."""
-
-    text: str
-    choices: tuple[str, ...] = ()
 
 
 class StatusMachine:
     """One agent's status; `on_change(before)` is called whenever it, its question or its source becomes another.
 
-    This only says what is seen: it never presses a key.
+    This only says what is seen and heard: it never presses a key.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, profile: Profile, child: Child, terminal: Terminal) -> None:
@@ -45,16 +38,35 @@ class StatusMachine:
         self._profile = profile
         self._child = child
         self._terminal = terminal
+        self._foot = Foot(profile, terminal)
+        doubt = profile.doubt if profile.patterns else 0.0  # stillness is no contradiction
+        self._trust = Trust(profile.order, profile.reporting, doubt)
+        self._leader = ""  # the source that decided
+        self._labels = {SCREEN: SCREEN}  # by source: what its last word came from
         self._submitted = 0.0  # when something was sent that has not been seen to be worked on; 0 = nothing
+        self._sent = 0.0  # when something was sent last
+        self._mark: Mark | None = None  # where that will stand
+        self._taken = (0.0, "")  # when something was taken, and what
+        self._dialog = False  # the dialog that it waits in has been seen
+        self._limit_over = False
         self._heard = False  # it has written something
-        self._signalled = False
-        self._prompt: _Prompt | None = None
+        self._prompt: Prompt | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
 
     @property
     def idle(self) -> bool:
         """May something be typed now?"""
         return self.status in (READY, DONE)
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """The sources that should have spoken and have not: others stand in for them."""
+        return tuple(sorted(self._trust.silent))
+
+    def asks(self) -> Question | None:
+        """The dialog that stands on the screen at this very moment; None when there is none, or not surely."""
+        return self._foot.question()
 
     # -- what happens
 
@@ -75,8 +87,29 @@ class StatusMachine:
 
     def submitted(self) -> None:
         """Something was sent to it: it works, until it has been seen to or stayed ready for a while."""
-        self._submitted = self._loop.time()
+        now = self._submitted = self._sent = self._loop.time()
+        self._mark = self._terminal.mark()
+        self._limit_over = False
+        self._trust.submitted(now)
+        if self._trust.waits:
+            self._loop.call_later(self._profile.silent, self._too_late, now)
         self._set(PROCESSING, "submit")
+        self._look_in(self._patience)
+
+    def taken(self, typed: str, since: float) -> bool:
+        """Has the program said, since then, that it has taken this?"""
+        when, what = self._taken
+        return when >= since and (not what or skeleton(typed)[-TAIL:] in what)
+
+    def unsubmitted(self) -> None:
+        """What was sent has not been taken, or nobody knows: the screen counts."""
+        self._trust.forget()
+        self._look_in(self._patience)
+
+    def interrupted(self) -> None:
+        """Somebody has pressed the keys for it: programs often say nothing of that, and the screen counts."""
+        if self._trust.doubts:
+            self._trust.forget()
         self._look_in(self._patience)
 
     def suspended(self) -> None:
@@ -87,37 +120,73 @@ class StatusMachine:
         """The program goes on."""
         self._look_in(self._patience)
 
-    def asks(self) -> Question | None:
-        """The dialog that stands on the screen at this very moment; None when there is none, or not surely."""
-        return self._question()
-
     def verify(self) -> bool:
         """May something be typed at this very moment? A person may have started something that has not settled yet."""
         if not self.idle or self._child.stopped:
             return False
-        if self._signalled or self._profile.patterns or self._prompt is None:
+        if self._trust.speaks or self._profile.patterns or self._prompt is None:
             return True
-        if _Prompt.of(self._terminal, self._child).same_mode(self._prompt):
+        if Prompt.of(self._terminal, self._child).same_mode(self._prompt):
             return True
         self.submitted()
         return False
 
-    def signal(self, signal: Signal) -> None:
-        """Something that the program told its terminal; what it says of its state beats the screen."""
-        if signal.name != "osc7501" or "osc7501" not in self._profile.signals:
+    def is_earlier(self, told: Told) -> bool:
+        """Is it the end of something earlier? Its source has not said yet that it has taken what was submitted."""
+        return told.status in (READY, RATE_LIMITED) and not told.takes and self._trust.untaken(told.source)
+
+    def told(self, told: Told) -> None:
+        """The program has reported something by itself."""
+        earlier, now = self.is_earlier(told), self._loop.time()
+        if told.takes:
+            self._taken = (now, skeleton(told.prompt))
+        self._trust.heard(told.source, took=told.takes)
+        if not told.status or earlier:
             return
-        found = _OSC7501.search(signal.value)
-        state = _STATES.get(found.group(1)) if found else None
-        if state is None:
-            return
-        self._signalled, self._submitted = True, 0.0
-        self._set(state, "signal", self._question() if state == WAITING else None)
+        self._labels[told.source] = told.label
+        self._trust.says(told.source, told.status, now)
+        if told.status == WAITING:
+            self._dialog = False
+            self._decide(told.source, WAITING, Question(told.question, told.choices) if told.question else None)
+            self._look_in(self._patience)
+        else:
+            self._weigh(told.source, fresh=True)
 
     def stopped(self) -> None:
         """The program has ended."""
         if self._timer is not None:
             self._timer.cancel()
         self._set(STOPPED, "process")
+
+    # -- whose word counts
+
+    def _weigh(self, source: str, *, fresh: bool, question: Question | None = None) -> None:
+        """Let a source's word count, now or when it has stood for long enough."""
+        status = self._trust.status(source)
+        if status == self._plain and source != self._leader and not self._trust.best(source):
+            return
+        left = self._trust.left(source, self._loop.time(), fresh=fresh)
+        if left == 0.0:
+            self._decide(source, status, question)
+        elif left is not None:
+            self._look_in(left)
+
+    @property
+    def _plain(self) -> str:
+        return READY if self.status == DONE else self.status
+
+    def _decide(self, source: str, status: str, question: Question | None = None) -> None:
+        self._submitted, self._leader = 0.0, source
+        if (status, self._labels[source]) != (self._plain, self.source):
+            self._trust.decided(self._loop.time())
+        self._set(status, self._labels[source], question)
+
+    def _too_late(self, sent: float) -> None:
+        """Some time after Enter: who should have said that the message was taken, and has not, is not waited for."""
+        if self._trust.waits and self._sent == sent and self.status != STOPPED:
+            self._trust.fall_silent()
+            self.on_change(self.status)
+            self._look_in(0.0)
 
     # -- the screen
 
@@ -127,53 +196,86 @@ class StatusMachine:
         return self._profile.settle if self._profile.patterns else self._profile.still
 
     def _look_in(self, seconds: float) -> None:
-        if self._timer is None and self.status != STOPPED:
-            self._timer = self._loop.call_later(seconds, self._look)
+        if self.status == STOPPED:
+            return
+        due = self._loop.time() + seconds
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._due = due
+        self._timer = self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
         self._timer = None
         if self._child.stopped:
             return  # `resumed` looks again
+        for source in self._trust.told():
+            if source != SCREEN:
+                self._weigh(source, fresh=False)
         quiet = self._loop.time() - max(self.last_output, self._submitted)
         if quiet < self._patience - 0.001 or self._terminal.lag or self._terminal.synchronized:
             self._look_for_work()  # a spinner never settles
             self._look_in(max(self._patience - quiet, 0.01))
-        elif self._signalled:
-            if self.status == WAITING:
-                self._set(WAITING, "signal", self._question())
         elif self._profile.patterns:
             self._judge_by_patterns()
-        else:
+        elif not self._trust.speaks:
             self._judge_by_stillness(quiet)
 
     def _look_for_work(self) -> bool:
-        """A busy sign counts at once: True when there is one."""
-        if self._signalled or self._terminal.lag or self._terminal.synchronized:
+        """A busy sign counts at once where nothing better speaks: True when there is one."""
+        if self._terminal.lag or self._terminal.synchronized or not self._foot.busy():
             return False
-        if _lowest(self._profile.busy, self._foot()) is None:
-            return False
-        self._submitted = 0.0
-        self._set(PROCESSING, "screen")
+        self._sees(PROCESSING)
         return True
+
+    def _sees(self, status: str, question: Question | None = None) -> None:
+        """This is what the screen says."""
+        self._trust.says(SCREEN, status, self._loop.time())
+        if self.status == WAITING and self._dialog and self._leader != SCREEN and self._trust.doubts:
+            self._dialog = False
+            self._decide(SCREEN, PROCESSING)  # the dialog is over: what comes of it will be said
+        self._weigh(SCREEN, fresh=True, question=question)
 
     def _judge_by_patterns(self) -> None:
         """A dialog counts when it stands below every sign of the composer: what was pasted or printed stands above."""
-        question = self._question()
+        question = self._foot.question()
         if question is not None:
-            self._submitted = 0.0
-            self._set(WAITING, "screen", question)
-        elif not self._look_for_work() and _lowest(self._profile.ready, self._foot()) is not None:
+            self._asks(question)
+        elif not self._look_for_work() and self._foot.ready():
             left = self._submitted + self._profile.unseen - self._loop.time() if self._submitted else 0.0
             if left > 0.001:  # it may not have begun to show that it works
                 self._look_in(left)
             else:
-                self._ready("screen")
+                self._rests()
+
+    def _asks(self, question: Question) -> None:
+        if self.status == WAITING and self._leader != SCREEN:
+            self._dialog = True
+            self._set(WAITING, self.source, question)
+        else:
+            self._trust.says(SCREEN, WAITING, self._loop.time())
+            self._weigh(SCREEN, fresh=True, question=question)
+
+    def _rests(self) -> None:
+        limit = "" if self._limit_over else self._foot.limited(self._mark)
+        if not limit:
+            self._sees(READY)
+            return
+        if self.status != RATE_LIMITED:
+            self._loop.call_later(self._profile.limit_lasts, self._limit_ends, self._mark)
+        self._decide(SCREEN, RATE_LIMITED, Question(limit))
+
+    def _limit_ends(self, mark: Mark | None) -> None:
+        if self.status == RATE_LIMITED and self._mark == mark:
+            self._limit_over = True
+            self._look_in(0.0)
 
     def _judge_by_stillness(self, quiet: float) -> None:
         """READY when it is still, in the same line mode and foreground as at its first prompt, behind such a prompt."""
-        now = _Prompt.of(self._terminal, self._child)
+        now = Prompt.of(self._terminal, self._child)
         if now.canonical and not self._child.echo:
-            self._set(WAITING, "terminal", Question(self._line()[:ASKED]))  # it hides what is typed: a password
+            self._set(WAITING, "terminal", Question(self._foot.line()))  # it hides what is typed: a password
             return
         if self._prompt is None or now.betters(self._prompt, self._child.pid):
             self._prompt = now
@@ -181,41 +283,10 @@ class StatusMachine:
             return  # it runs something: its next output brings us here again
         known = self._heard and now.tail == self._prompt.tail
         if known or quiet >= UNSURE - 0.001:
-            self._ready("stillness")
+            self._submitted = 0.0
+            self._set(READY, "stillness")
         else:
             self._look_in(UNSURE - quiet)
-
-    def _ready(self, source: str) -> None:
-        self._submitted = 0.0
-        self._set(READY, source)
-
-    def _text(self) -> list[str]:
-        """The last lines of the screen, down to the last with something on it."""
-        lines = self._terminal.lines()
-        end = len(lines)
-        while end and not lines[end - 1].strip():
-            end -= 1
-        return lines[max(0, end - BOTTOM) : end]
-
-    def _foot(self) -> str:
-        return "\n".join(self._text()[-self._profile.foot :])
-
-    def _line(self) -> str:
-        lines = self._text()
-        return lines[-1].strip() if lines else ""
-
-    def _question(self) -> Question | None:
-        """The dialog at the end of the screen; None when there is none, or not surely."""
-        profile, lines = self._profile, self._text()
-        text = "\n".join(lines)
-        asked = _lowest(profile.waiting, text)
-        if asked is None:
-            return None
-        foot = len(text) - len("\n".join(lines[-profile.foot :]))
-        sign = _lowest((*profile.busy, *profile.ready), text[foot:])
-        if sign is not None and foot + sign > asked:
-            return None
-        return _question(profile, text[asked:])
 
     # -- changing
 
@@ -236,47 +307,3 @@ class StatusMachine:
         if self.status == DONE and self.since == since:
             self.status, self.since = READY, self._loop.time()
             self.on_change(DONE)
-
-
-@dataclass(frozen=True, slots=True)
-class _Prompt:
-    """Where an unknown program stands when it waits for a line."""
-
-    tail: str  # the last two characters before the cursor
-    canonical: bool
-    foreground: int
-
-    @classmethod
-    def of(cls, terminal: Terminal, child: Child) -> "_Prompt":
-        row, column = terminal.cursor
-        lines = terminal.lines()
-        before = lines[row].ljust(column)[:column] if row < len(lines) else ""
-        return cls(before[-2:], child.canonical, child.foreground)
-
-    def same_mode(self, other: "_Prompt") -> bool:
-        return (self.canonical, self.foreground) == (other.canonical, other.foreground)
-
-    def betters(self, other: "_Prompt", own_group: int) -> bool:
-        """A line editor at work says more than a program that has not started one yet."""
-        return other.canonical and not self.canonical and self.foreground in (other.foreground, own_group)
-
-
-def _lowest(patterns: Iterable[re.Pattern[str]], text: str) -> int | None:
-    """Where the last match of any of the patterns begins."""
-    return max((found.start() for pattern in patterns for found in pattern.finditer(text)), default=None)
-
-
-def _question(profile: Profile, asked: str) -> Question | None:
-    """A dialog's text up to its choices, and those; None where the choices are missing that there should be."""
-    if profile.choice is None:
-        return Question(_unframed(asked))
-    found = list(profile.choice.finditer(asked))
-    if not found:
-        return None
-    choices = tuple(" ".join(one.groups()).strip() for one in found)
-    return Question(_unframed(asked[: found[0].start()]), choices)
-
-
-def _unframed(text: str) -> str:
-    """A dialog without the box around it and without empty lines at its end."""
-    return "\n".join(_BOX.sub("", line) for line in text.split("\n")).strip()[:ASKED]

@@ -5,7 +5,8 @@ import runpy
 import tomllib
 from pathlib import Path
 
-from synapse.runner.profile import _TABLES, BUILT_IN, load
+from synapse.runner.profile import BUILT_IN, load
+from synapse.runner.profile_tables import TABLES
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -15,7 +16,7 @@ def test_every_key_of_a_profile_is_in_its_page_and_the_pages_example_is_one(tmp_
     example = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
     assert example
     shown = tomllib.loads(example.group(1))
-    for table, keys in _TABLES.items():
+    for table, keys in TABLES.items():
         assert set(keys) == {
             key for key, value in (shown[table] if table else shown).items() if not isinstance(value, dict)
         }

@@ -25,7 +25,7 @@ def house(shared: House) -> Iterator[House]:
     shared.leave()
 
 
-@pytest.mark.parametrize(("options", "source"), [((), "screen"), (("--signals",), "signal"), (("--alt",), "screen")])
+@pytest.mark.parametrize(("options", "source"), [((), "screen"), (("--signals",), "osc7501"), (("--alt",), "screen")])
 def test_every_status_is_shown_with_what_it_was_told_by(house: House, options: tuple[str, ...], source: str) -> None:
     name = f"seen{len(options)}{''.join(options).strip('-')}"
     assert house.agent(name, "demo", *options, ready=False)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from synapse.runner.profile import Profile
+from synapse.runner.rules import Hearing
 from synapse.runner.status import StatusMachine
 from synapse.runner.terminal import Terminal
 
@@ -68,6 +69,7 @@ class Stage:
         self.program = Program()
         self.terminal = Terminal(columns, rows)
         self.machine = StatusMachine(self.clock, profile, self.program, self.terminal)  # type: ignore[arg-type]
+        self.hearing = Hearing(profile.heeded, profile.session)
         self.changes: list[tuple[str, str]] = []
         self.machine.on_change = lambda before: self.changes.append((self.machine.status, self.machine.source))
         self.machine.begin()
@@ -87,7 +89,8 @@ class Stage:
             pass
         self.machine.output()
         for signal in self.terminal.signals():
-            self.machine.signal(signal)
+            for told in self.hearing.terminal(signal):
+                self.machine.told(told)
         self.machine.settled()
         self.clock.go(seconds)
 

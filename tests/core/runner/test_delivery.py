@@ -9,11 +9,12 @@ import pytest
 
 from synapse.errors import Refused
 from synapse.runner import delivery as deliveries
-from synapse.runner.composer import Composer, skeleton
+from synapse.runner.composer import Composer
 from synapse.runner.delivery import Delivery
 from synapse.runner.keys import PASTE_END, PASTE_START
 from synapse.runner.letters import Letters, Message, Turn
 from synapse.runner.profile import BUILT_IN, Profile, load
+from synapse.runner.skeleton import skeleton
 from synapse.runner.status import DONE, PROCESSING, READY
 from synapse.runner.terminal import Terminal
 
@@ -36,6 +37,8 @@ class Scene:
         self.draft = self.mid_token = False
         self.last_key = -100.0
         self.status = READY
+        self.took: str | None = None  # what the program says that it has taken
+        self.dialog: object = None
         self.source = "screen"
         self.last_output = 0.0
         self.canonical = False
@@ -81,6 +84,15 @@ class Scene:
 
     def submitted(self) -> None:
         self.status = PROCESSING
+
+    def taken(self, typed: str, since: float) -> bool:
+        return self.took == typed
+
+    def asks(self) -> object:
+        return self.dialog
+
+    def unsubmitted(self) -> None: ...
+    def interrupted(self) -> None: ...
 
     # how the program takes it
 

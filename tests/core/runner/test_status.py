@@ -97,15 +97,13 @@ def test_a_half_drawn_screen_is_not_judged(demo: Stage) -> None:
 
 def test_a_programs_own_signals_beat_its_screen(demo: Stage) -> None:
     demo.shows("\x1b]7501;state=working:app=demo\x1b\\", 0.5)
-    assert (demo.status, demo.machine.source) == ("PROCESSING", "signal")
+    assert (demo.status, demo.machine.source) == ("PROCESSING", "osc7501")
     demo.redraws(*DIALOG)
     assert demo.status == "PROCESSING"
     demo.shows("\x1b]7501;state=blocked:app=demo:kind=permission\x1b\\", 0.5)
     assert demo.machine.question == Question("Do you want to run this command?\n    rm x", ("1 Yes", "2 No"))
-    demo.redraws(*IDLE)
-    assert demo.status == "WAITING"
     demo.shows("\x1b]7501;state=done:app=demo\x1b\\")
-    assert (demo.status, demo.machine.source) == ("DONE", "signal")
+    assert (demo.status, demo.machine.source) == ("DONE", "osc7501")
     demo.shows("\x1b]7501;state=nonsense\x1b\\\x1b]7501;\x1b\\")
     assert demo.status == "DONE"
 
