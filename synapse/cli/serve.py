@@ -54,7 +54,15 @@ def serve(
     from synapse.server.start import start
 
     try:
-        chosen = _chosen(host=host, port=port, max_clients=max_clients, rate=rate, burst=burst, log_level=log_level)
+        chosen = _chosen(
+            host=host,
+            port=port,
+            max_clients=max_clients,
+            max_per_host=None,
+            rate=rate,
+            burst=burst,
+            log_level=log_level,
+        )
     except BadRequest as error:
         if ready_fd is not None:  # whoever wants a hub is told why there is none
             os.write(ready_fd, dumps({"code": error.code, "message": error.sentence, "status": error.status}))

@@ -54,6 +54,16 @@ class Limits:
                     retry_after=wait,
                 )
 
+    def host(self, address: str) -> None:
+        """One request from another machine, by whomever there."""
+        wait = self._take(f"host {address}", self._rate, self._burst) if self._rate else 0.0
+        if wait:
+            raise RateLimited(
+                "rate_limited",
+                f"More than {self._rate:g} requests a second from {address}: try again in {wait:.2f} s.",
+                retry_after=wait,
+            )
+
     def pair(self, sender: str, to: str) -> None:
         """One task asked by an agent of another: conversations between machines end."""
         wait = self._take(f"{sender}\0{to}", PAIR_PER_MINUTE / 60, PAIR_PER_MINUTE)

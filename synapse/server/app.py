@@ -15,8 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import web
-
 from synapse import __version__, ids, paths, plugins
 from synapse.clock import SystemClock
 from synapse.errors import Refused
@@ -27,6 +25,7 @@ from synapse.log.sqlite import SqliteLog
 from synapse.server import tokens
 from synapse.server.connection import MAX_CLIENTS, Seats
 from synapse.server.gate import SAME_USER, Gate, loopback
+from synapse.server.hall import Hall
 from synapse.server.http import HttpDoor
 from synapse.server.local import LocalDoor
 from synapse.server.lock import FolderLock
@@ -60,6 +59,7 @@ class Options:
     metrics_token: str = ""
     relay_log: str = ""  # the file that what happens is mirrored to
     relay_max_lines: int = MOST_LINES
+    max_per_host: int = 1024  # connections from one other machine
 
 
 class Server:
@@ -138,7 +138,10 @@ class Server:
             relay = Relay(core.hub, Path(options.relay_log).absolute(), options.relay_max_lines)
             await relay.open()
             stack.push_async_callback(relay.close)
-        await web.SockSite(runner, listening, backlog=BACKLOG, ssl_context=tls).start()
+        assert runner.server is not None
+        self.hall = Hall(runner.server, max(1, options.max_clients // 2), options.max_per_host)
+        accepting = await asyncio.get_running_loop().create_server(self.hall, sock=listening, backlog=BACKLOG, ssl=tls)
+        stack.callback(accepting.close)
         await self.door.open()
         stack.callback(lambda: self.websockets.stop(restart=self.restarts))
         stack.callback(lambda: self.door.stop(restart=self.restarts))

@@ -46,6 +46,7 @@ class Visitor:
     pid: int = 0
     uid: int = -1
     token: bool = False
+    host: str = ""  # the other machine that it comes from
 
     def session(self, core: Core, hello: Hello, session: Session) -> None:
         """Fill in a session of this visitor."""
@@ -121,7 +122,7 @@ class Gate:
             raise Forbidden("gone", "The connection has ended.")
         near = loopback(peername[0])
         if not near:
-            self._core.hub.limits.caller(f"host {peername[0]}")
+            self._core.hub.limits.host(peername[0])
         secret = _secret(request)
         if secret:
             scopes = self._tokens.scopes(secret)
@@ -129,7 +130,7 @@ class Gate:
                 raise Unauthorized("unknown_token", "That token is not known here.")
             pids = await self._pids(request) if near else []
             pid = self._telling(pids or [])
-            return Visitor(scopes, pid=pid, uid=-1, token=True)
+            return Visitor(scopes, pid=pid, uid=-1, token=True, host="" if near else peername[0])
         if not near:
             raise Unauthorized("token_needed", "From another machine a token is needed: X-API-Key, or Authorization.")
         if not self._tokens.local or any(name in request.headers for name in _FORWARDED):

@@ -16,6 +16,7 @@ from synapse.server.access import Hello
 from synapse.server.api import REQUEST_ID, VISITOR, Api, verbs_of
 from synapse.server.frames import MAX_FRAME
 from synapse.server.gate import Gate, bearer, may
+from synapse.server.hall import IDLE, Visit
 from synapse.server.metrics import CONTENT_TYPE, Metrics
 from synapse.server.parameters import hello_of, query_of
 from synapse.server.websocket import WebSocketDoor
@@ -64,7 +65,9 @@ class HttpDoor:
         return app
 
     async def runner(self) -> web.AppRunner:
-        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
+        runner = web.AppRunner(
+            self.application(), access_log=None, shutdown_timeout=1.0, handler_cancellation=True, keepalive_timeout=IDLE
+        )
         await runner.setup()
         return runner
 
@@ -74,6 +77,7 @@ class HttpDoor:
         given = request.headers.get("X-Request-Id", "")
         id = request[REQUEST_ID] = given if _ID.match(given) else ids.short() + ids.short()
         try:
+            _check_room(request)
             self._gate.check(request)
             if request.path not in OPEN:
                 request[VISITOR] = await self._gate.visitor(request)
@@ -94,6 +98,8 @@ class HttpDoor:
         response = problem.response(error, id)
         if allow:
             response.headers[hdrs.ALLOW] = allow
+        if error.code == "too_many_clients":
+            response.force_close()
         return response
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -128,6 +134,13 @@ class HttpDoor:
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         hello: Hello = hello_of(request, None, {}, query_of(request))
         return await self._websockets.serve(request, request[VISITOR], hello)
+
+
+def _check_room(request: web.Request) -> None:
+    """Unavailable when the request's connection is one too many."""
+    visit = request.transport.get_protocol() if request.transport is not None else None
+    if isinstance(visit, Visit):
+        visit.check()
 
 
 def _json(body: bytes, status: int = 200) -> web.Response:

@@ -16,6 +16,7 @@ from synapse import paths
 from synapse.errors import Refused, SynapseError, Unavailable
 from synapse.server.app import Options, Server, serve
 from synapse.server.connection import MAX_CLIENTS
+from synapse.server.hall import BEYOND
 from synapse.server.platform import raise_descriptor_limit
 
 LOG_BYTES, LOG_FILES = 5 << 20, 3
@@ -77,6 +78,8 @@ def start(
 
 
 def _allow_connections(most: int) -> None:
+    """Files for the clients, and for half as many plain connections beside them."""
+    most += most // 2 + BEYOND
     files = raise_descriptor_limit(most + SPARE_FILES)
     if files < most + SPARE_FILES:
         logger.warning("%s open files are allowed: fewer than the %s connections that may come", files, most)

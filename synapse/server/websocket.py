@@ -15,10 +15,12 @@ from aiohttp import web
 from synapse import __version__
 from synapse.errors import BadRequest, SynapseError
 from synapse.hub.core import Core
+from synapse.hub.loop import Answer
 from synapse.server import access
 from synapse.server.connection import Connection, Door, Seats
-from synapse.server.frames import MAX_FRAME, refusal
+from synapse.server.frames import MAX_FRAME, Frame, refusal
 from synapse.server.gate import Visitor
+from synapse.server.hall import Visit
 
 BEAT = 20.0  # seconds between two looks at who is alive
 TO_LIVE = 3  # beats without a sign of life after which a connection is dropped
@@ -70,7 +72,9 @@ class WebSocketConnection(Connection):
         """From here on what comes on the request's connection comes here."""
         transport = request.transport
         assert transport is not None
-        self._http = request.protocol
+        self._http = transport.get_protocol()  # what hears of the end, besides us
+        if isinstance(self._http, Visit):
+            self._http.upgraded()
         self.begin(transport)
         transport.set_protocol(self)
         tail = request.protocol._message_tail  # what came together with the handshake
@@ -103,6 +107,15 @@ class WebSocketConnection(Connection):
         if not hello.folder:
             hello.workspace = hello.workspace or self._default.workspace
         self._visitor.session(self._core, hello, self.session)
+
+    def _take(self, frame: Frame, answer: Answer) -> None:
+        if self._visitor.host:
+            try:
+                self._core.hub.limits.host(self._visitor.host)
+            except SynapseError as error:
+                self._core.hub.refuse(error, answer)
+                return
+        super()._take(frame, answer)
 
     def _ungreeted(self) -> None:
         self._greet(self._default)

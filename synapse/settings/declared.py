@@ -121,6 +121,10 @@ _DECLARED = {
         Setting("hub.burst", float, 4000.0, "Changes that one participant may make at once.", least=0),
         Setting("hub.max_clients", int, 4096, "How many connections the hub takes at once.", least=1, most=1_000_000),
         Setting(
+            "hub.max_per_host", int, 1024, "How many connections the hub takes from one other machine.", least=1,
+            most=1_000_000,
+        ),
+        Setting(
             "hub.log_level", str, "info", "How much the hub's log says.", choices=("debug", "info", "warning", "error")
         ),
         Setting(

@@ -380,14 +380,14 @@ def test_as_many_files_may_be_open_as_the_system_allows(hub_process: HubProcess)
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < 4352:
+    if hard < 6528:
         pytest.skip(f"not run: only {hard} open files are allowed here")
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
         process = hub_process.serve()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (4352, hard)
+    assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (6528, hard)
 
 
 WORKLOAD = """
