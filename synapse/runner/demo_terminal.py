@@ -38,7 +38,8 @@ class Terminal:
         self._saved = termios.tcgetattr(0)
         self._drawn = Frame([], 0, 0)
         self._size = (0, 0)
-        self._stale = True  # size and screen are to be looked at again
+        self._resized = True  # the size is to be asked for again
+        self._stale = True  # the screen is to be drawn again, even the same
         self.wake, self._waker = os.pipe()  # readable after a signal
 
     def enter(self) -> None:
@@ -62,7 +63,8 @@ class Terminal:
 
     def size(self) -> tuple[int, int]:
         """Columns and rows; 80x24 when the terminal does not say."""
-        if self._stale:
+        if self._resized:
+            self._resized, self._stale = False, True  # before asking: a signal from here on counts anew
             columns, rows = os.get_terminal_size(1)
             self._size = (max(columns or 80, 10), max(rows or 24, 4))
         return self._size
@@ -102,7 +104,7 @@ class Terminal:
     def _raw(self) -> None:
         tty.setraw(0, termios.TCSANOW)  # what has been typed ahead stays
         write(self._on)
-        self._drawn, self._stale = Frame([], 0, 0), True
+        self._drawn, self._resized = Frame([], 0, 0), True
 
     def _restore(self) -> None:
         with suppress(OSError, termios.error):  # the terminal may be gone
@@ -112,7 +114,7 @@ class Terminal:
             termios.tcsetattr(0, termios.TCSANOW, self._saved)
 
     def _changed(self, number: int, frame: FrameType | None) -> None:
-        self._stale = True
+        self._resized = True
 
     def _continued(self, number: int, frame: FrameType | None) -> None:
         self._raw()

@@ -449,6 +449,32 @@ def test_a_command_at_work_does_not_outlive_it(start: Start, called: Path) -> No
     assert called.read_text().endswith("stopped\n")
 
 
+RESIZED_WHILE_IT_DRAWS = """
+import fcntl, struct, termios
+from synapse.runner import demo_terminal as demo
+terminal = demo.Terminal(False)
+terminal.enter()
+before, write = terminal.size(), demo.write
+def resized(text):
+    write(text)
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("4H", 20, 50, 0, 0))
+demo.write = resized
+terminal.paint([], demo.Frame(["a"], 0, 0))
+demo.write = write
+after = terminal.size()
+terminal.leave()
+print("from", before, "to", after)
+"""
+
+
+def test_a_terminal_that_is_resized_while_it_is_drawn_on_is_not_taken_for_the_old_one() -> None:
+    glass = Glass([sys.executable, "-c", RESIZED_WHILE_IT_DRAWS])
+    try:
+        glass.expect("from (80, 24) to (50, 20)")
+    finally:
+        glass.close()
+
+
 @pytest.mark.parametrize("columns", [20, 200])
 def test_it_follows_the_size_of_its_terminal(start: Start, columns: int) -> None:
     demo = start()
