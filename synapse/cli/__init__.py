@@ -10,7 +10,7 @@ GROUPS = {
     "listen": "listen",
     "waiting": "attention",
     "who": "looking",
-    "list": "looking",
+    "list": "listing",
     "status": "looking",
     "state": "looking",
     "events": "events",

@@ -1,4 +1,4 @@
-"""`who`, `list`, `status`, `state`: how things are now."""
+"""`who`, `status`, `state`: how things are now."""
 
 from synapse.cli.command import AS_JSON, COMMON, FROM, NO_START, WORKSPACE, Argument, Command, Option
 from synapse.cli.table import clock, one_line, since, table, write
@@ -42,40 +42,7 @@ def who(*, all: bool, as_json: bool, sender: "str | None", workspace: "str | Non
     return 0
 
 
-HEADS = ("ID", "NAME", "TYPE", "ROLE", "STATUS", "CURRENT", "TRANSPORT", "WORKING_DIR", "SKILL_SET", "EDITING_FILE")
-
-
-def list_agents(
-    *, all: bool, plain: bool, as_json: bool, sender: "str | None", workspace: "str | None", no_start: bool
-) -> int:
-    """The agents, what they do and where; with --all people, plain clients and other workspaces too."""
-    with Client(sender or "", workspace or "", start=not no_start) as client:
-        reply = client.call("agents.list", workspace="*" if all else "", all=all)
-        found, added = _rows(reply, "agents"), _rows(reply, "columns")
-        for column in added if found else ():
-            told = _part(client, column).get("agents") or {}
-            assert isinstance(told, dict)
-            for row in found:
-                texts = row.setdefault("columns", {})
-                assert isinstance(texts, dict)
-                texts[str(column["title"])] = told.get(row["key"], "")
-    if as_json:
-        write(dumps(found).decode())
-    elif found:
-        from synapse.cli.chosen import chosen
-
-        columns = chosen("list.columns")
-        assert isinstance(columns, tuple)
-        heads = ("WORKSPACE", *columns) if all else columns
-        more = tuple(str(column["title"]) for column in added)
-        rows = [(*_columns(row, heads), *_added(row, more)) for row in found]
-        write(table((*heads, *(title.upper() for title in more)), rows, keep=("ID", "NAME", "STATUS")))
-    else:
-        write("No agents here: `synapse run claude` starts one; --all shows other workspaces and people.\n")
-    return 0
-
-
-def _part(client: Client, part: "dict[str, object]") -> "dict[str, object]":
+def part_of(client: Client, part: "dict[str, object]") -> "dict[str, object]":
     """What a plugin adds to an answer; where it cannot say it, why."""
     try:
         return client.call(str(part["verb"]))
@@ -83,27 +50,12 @@ def _part(client: Client, part: "dict[str, object]") -> "dict[str, object]":
         return {"error": error.sentence}
 
 
-def _added(row: "dict[str, object]", titles: "tuple[str, ...]") -> "tuple[str, ...]":
-    columns = row.get("columns") or {}
-    assert isinstance(columns, dict)
-    return tuple(str(columns.get(title, "")) for title in titles)
-
-
-def _columns(row: "dict[str, object]", heads: "tuple[str, ...]") -> "tuple[str, ...]":
-    current = _text(row, "current_task_preview")
-    received = _number(row, "task_received_at")
-    if received:
-        current = f"{current} ({since(received)})".strip()
-    called = {"ID": "agent_id", "TYPE": "agent_type"}
-    return tuple(current if head == "CURRENT" else _text(row, called.get(head, head.lower())) for head in heads)
-
-
 def status(target: "str | None", *, as_json: bool, sender: "str | None", workspace: "str | None") -> int:
     """The hub, or one agent: what it is, does, and has before it. Never starts a hub."""
     with Client(sender or "", workspace or "", start=False) as client:
         if not target:
             reply = client.call("hub.status")
-            parts = {str(part["title"]): _part(client, part) for part in _rows(reply, "sections")}
+            parts = {str(part["title"]): part_of(client, part) for part in _rows(reply, "sections")}
             if as_json:
                 write(dumps({**reply, "sections": parts} if parts else reply).decode())
             else:
@@ -255,12 +207,6 @@ COMMANDS = (
         "who", who, "Who is here, since when, doing what.",
         Option("--all", flag=True, help="In all workspaces."), *COMMON,
         example="synapse who --all", quick=True,
-    ),
-    Command(
-        "list", list_agents, "The agents: state, work, folder.",
-        Option("--all", flag=True, help="People and plain clients too, and every workspace."),
-        Option("--plain", flag=True, help="A plain table, also on a terminal."), *COMMON,
-        example="synapse list --json", quick=True,
     ),
     Command(
         "status", status, "The hub, or with a target one agent: task, queue, recent work.",

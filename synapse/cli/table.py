@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_COLOURS = {
+COLOURS = {
     "READY": "32", "ONLINE": "32", "completed": "32",
     "WAITING": "36", "input-required": "36",
     "PROCESSING": "33", "STARTING": "33", "working": "33",
@@ -18,6 +18,8 @@ _COLOURS = {
     "AWAY": "2", "STOPPED": "2",
 }  # fmt: skip
 _NARROWEST = 8  # cells that a column keeps when the terminal is too small for all
+_USEFUL = 20  # cells that must be left of a column that is not to be cut, or it goes
+MORE = "  …"  # behind the heads: there are columns that found no room
 
 
 def write(text: str) -> None:
@@ -91,28 +93,70 @@ def coloured() -> bool:
 
 
 def table(heads: "tuple[str, ...]", rows: "Sequence[tuple[str, ...]]", *, keep: "tuple[str, ...]" = ()) -> str:
-    """Aligned columns, no wider than the terminal: those that are empty throughout go, the widest are cut.
-
-    Columns named in `keep` are never cut.
-    """
-    shown = [at for at in range(len(heads)) if any(row[at] for row in rows)]
-    lines = [[heads[at] for at in shown], *([one_line(row[at]) for at in shown] for row in rows)]
-    widths = [max(cells(line[at]) for line in lines) for at in range(len(shown))]
-    _narrow(widths, [heads[at] in keep for at in shown], terminal_width())
+    """Aligned columns, no line of which is wider than the terminal; see `layout` for what is left out and cut."""
+    lines = [heads, *(tuple(map(one_line, row)) for row in rows)]
+    shown, widths, more = layout(lines, keep, terminal_width())
     colours = coloured()
-    return "".join(_row(line, widths, colours, first=number == 0) for number, line in enumerate(lines))
+    text = [_row([line[at] for at in shown], widths, colours, first=number == 0) for number, line in enumerate(lines)]
+    if more and text:
+        text[0] = text[0].rstrip("\n") + MORE + "\n"
+    return "".join(text)
 
 
-def _narrow(widths: "list[int]", kept: "list[bool]", room: int) -> None:
-    """Take from the widest column until all fit."""
-    over = sum(widths) + 2 * (len(widths) - 1) - room if room else 0
+def layout(
+    lines: "Sequence[tuple[str, ...]]", keep: "tuple[str, ...]", room: int
+) -> "tuple[list[int], list[int], bool]":
+    """Which columns of these lines (the heads first) are shown, how wide each is, and whether some had to go.
+
+    Columns that are empty throughout are left out. What does not fit into `room` cells (0: no limit) is made narrower,
+    the widest first; then columns go, from the right. Those in `keep`, the most important first, come last: they are
+    cut only where much of them is left.
+    """
+    heads, rows = lines[0], lines[1:]
+    shown = [at for at in range(len(heads)) if any(row[at] for row in rows)]
+    natural = [max(cells(line[at]) for line in lines) for at in shown]
+    order = sorted(range(len(shown)), key=lambda at: _worth(heads[shown[at]], at, keep))
+    left, widths = list(range(len(shown))), list(natural)
+    if not room or not shown or _total(_narrow(widths, [heads[at] in keep for at in shown], room)) <= room:
+        return shown, widths, False
+    more = room > 2 * _NARROWEST + len(MORE)
+    room -= len(MORE) if more else 0
+    while len(left) > 1:
+        least = order.pop(0)
+        if heads[shown[least]] in keep:
+            spare = room - _total([natural[at] for at in left]) + natural[least]
+            if spare >= _USEFUL:
+                natural[least] = spare
+                break
+        left.remove(least)
+        widths = _narrow([natural[at] for at in left], [heads[shown[at]] in keep for at in left], room)
+        if _total(widths) <= room:
+            return [shown[at] for at in left], widths, more
+    if len(left) == 1:
+        natural[left[0]] = min(natural[left[0]], max(1, room))
+    return [shown[at] for at in left], [natural[at] for at in left], more and len(left) < len(shown)
+
+
+def _worth(head: str, at: int, keep: "tuple[str, ...]") -> "tuple[bool, int]":
+    """What is kept is worth more than the rest, its first more than its last; of the rest, the left more."""
+    return (True, -keep.index(head)) if head in keep else (False, -at)
+
+
+def _total(widths: "list[int]") -> int:
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _narrow(widths: "list[int]", kept: "list[bool]", room: int) -> "list[int]":
+    """Take from the widest column until all fit, as far as that goes; these widths."""
+    over = _total(widths) - room
     while over > 0:
         may = [at for at, width in enumerate(widths) if not kept[at] and width > _NARROWEST]
         if not may:
-            return
+            break
         widest = max(may, key=lambda at: widths[at])
         widths[widest] -= 1
         over -= 1
+    return widths
 
 
 def _row(line: "list[str]", widths: "list[int]", colours: bool, *, first: bool) -> str:
@@ -120,7 +164,7 @@ def _row(line: "list[str]", widths: "list[int]", colours: bool, *, first: bool) 
     for text, width in zip(line, widths, strict=True):
         shown = fit(text, width)
         gap = " " * (width - cells(shown))
-        code = "1" if first else _COLOURS.get(shown, "")
+        code = "1" if first else COLOURS.get(shown, "")
         parts.append(f"\x1b[{code}m{shown}\x1b[0m{gap}" if colours and code else shown + gap)
     return "  ".join(parts).rstrip() + "\n"
 

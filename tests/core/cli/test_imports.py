@@ -8,7 +8,7 @@ import pytest
 SLOW = {
     "aiohttp", "apsw", "asyncio", "click", "collections", "contextlib", "dataclasses", "enum", "functools", "inspect",
     "json", "logging", "msgspec", "pathlib", "re", "rich", "rich_click", "select", "shutil", "socket", "subprocess",
-    "tempfile", "threading", "typing", "unicodedata",
+    "tempfile", "textual", "threading", "typing", "unicodedata",
 }  # fmt: skip
 SCRIPT = """
 import sys

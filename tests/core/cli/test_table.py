@@ -72,3 +72,47 @@ def test_there_are_colours_on_a_terminal_unless_they_are_not_wanted(environ: dic
         os.close(theirs)
     assert (b"\x1b[32mREADY" in shown) is colours
     assert b"READY" in shown
+
+
+HEADS = ("ID", "NAME", "TYPE", "STATUS", "CURRENT")
+AGENTS = [
+    ("synapse-claude-8100", "reviewer", "claude", "PROCESSING", "look at the tests of the parser (3m)"),
+    ("synapse-codex-8120", "codex-8120", "codex", "READY", ""),
+]
+KEPT = ("NAME", "STATUS", "ID")
+
+
+@given(
+    st.lists(st.tuples(*[st.text("aé日 ", max_size=40)] * 4), min_size=1, max_size=4),
+    st.permutations(("A", "B", "C", "D")),
+    st.integers(0, 4),
+    st.integers(1, 120),
+)
+def test_no_line_of_a_table_is_wider_than_the_terminal(
+    rows: list[tuple[str, str, str, str]], keep: list[str], kept: int, room: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "terminal_width", lambda: room)
+        shown = table.table(("A", "B", "C", "D"), rows, keep=tuple(keep[:kept])).splitlines()
+    assert all(table.cells(line) <= room for line in shown)
+
+
+def widths(monkeypatch: pytest.MonkeyPatch, room: int) -> list[str]:
+    monkeypatch.setattr(table, "terminal_width", lambda: room)
+    return table.table(HEADS, AGENTS, keep=KEPT).splitlines()
+
+
+def test_on_a_narrow_terminal_whole_columns_go_and_the_heads_say_that_there_is_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert widths(monkeypatch, 70)[0].split() == [*HEADS]
+    assert widths(monkeypatch, 56)[0].split() == ["ID", "NAME", "TYPE", "STATUS", "…"]
+    assert widths(monkeypatch, 50)[0].split() == ["ID", "NAME", "STATUS", "…"]
+    assert widths(monkeypatch, 30)[1].split() == ["reviewer", "PROCESSING"]
+    assert widths(monkeypatch, 12)[1].split() == ["reviewer"]
+
+
+def test_what_must_not_be_cut_is_cut_when_much_of_it_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "terminal_width", lambda: 40)
+    shown = table.table(("KEY", "VALUE"), [("list", "x" * 100)], keep=("KEY", "VALUE")).splitlines()
+    assert shown[1] == "list  " + "x" * 30 + "…"
