@@ -5,7 +5,7 @@ from synapse.cli.command import AS_JSON, Argument, Command
 from synapse.cli.table import table, write
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
-from synapse.errors import NotFound, SynapseError
+from synapse.errors import NotFound, Refused, SynapseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,11 +105,15 @@ def _choose(name: str, as_json: bool, *, wanted: bool) -> int:
     if name not in installed and not (wanted and name in chosen):
         known = f" There is {', '.join(installed)}." if installed else ""
         raise NotFound("no_such_plugin", f"There is no plugin '{name}'.{known}")
-    others = tuple(one for one in chosen if one != name)
     changed = (name in chosen) == wanted
     if changed:
-        off = others if wanted else (*others, name)
-        writing.put(writing.place("user", ""), {"plugins.disabled": off})
+        changed = writing.member(writing.place("user", ""), "plugins.disabled", name, there=not wanted)
+        after = settings.value("plugins.disabled")
+        assert isinstance(after, tuple)
+        if (name in after) == wanted:
+            raise Refused(
+                "not_counted", f"SYNAPSE_PLUGINS_DISABLED is stronger than the file: it says {', '.join(after)!r}."
+            )
     state = "enabled" if wanted else "disabled"
     if as_json:
         write(dumps({"name": name, "enabled": wanted, "changed": changed}).decode())

@@ -49,6 +49,24 @@ def put(path: str, values: dict[str, object]) -> None:
     _changed(path, change)
 
 
+def member(path: str, key: str, name: str, *, there: bool) -> bool:
+    """Put a name into a file's list, or take it out; was it otherwise? Of two who do so at once neither loses its own."""
+    found = []
+
+    def change(document: Document) -> None:
+        table: object = document
+        for part in key.split("."):
+            table = table.get(part) if isinstance(table, MutableMapping) else None
+        names = [str(one) for one in table] if isinstance(table, list) else []
+        if (name in names) != there:
+            others = [one for one in names if one != name]
+            _put(document, key, [*others, name] if there else others, path)
+            found.append(name)
+
+    _changed(path, change)
+    return bool(found)
+
+
 def drop(path: str, key: str) -> None:
     """Take a key out of a file; NotFound when it is not in there."""
 
@@ -109,7 +127,8 @@ def _changed(path: str, change: Callable[[Document], None]) -> None:
             raise BadRequest("bad_settings", f"{path} is no TOML: {error}. `synapse config edit` opens it.") from None
         change(document)
         new = tomlkit.dumps(document)
-        _write(path, new if new.endswith("\n") or not new else f"{new}\n")
+        if new != text:
+            _write(path, new if new.endswith("\n") or not new else f"{new}\n")
 
 
 def _now(path: str) -> "str | None":

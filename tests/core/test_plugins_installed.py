@@ -1,9 +1,13 @@
 """Plugins as they are found for real, by entry points of installed distributions; and the command line with them."""
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +171,43 @@ def test_disabling_takes_effect_at_the_next_start_and_keeps_what_was_written(hou
     assert json.loads(house.synapse("status", "--json").stdout)["sections"]["Pad"]["lines"] == ["kept"]
     assert house.synapse("plugins", "enable", "nothing").returncode == 1
     assert house.synapse("plugins", "disable", "nothing", "--json").returncode == 1
+
+
+def waits_for_a_lock(pid: int) -> bool:
+    return any("->" in line and f" {pid} " in line for line in Path("/proc/locks").read_text().splitlines())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="who waits for a lock is told by /proc")
+def test_of_several_that_are_disabled_or_enabled_at_once_none_is_lost(
+    house: HubProcess, site: Path, tmp_path: Path
+) -> None:
+    names = [f"toy{number}" for number in range(4)]
+    for name in names:
+        install(site, name, "")
+    folder = tmp_path / "config" / "synapse"
+    folder.mkdir(parents=True)
+    for what, left in (("disable", names), ("enable", [])):
+        turn = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX)  # all have looked at the file before any has its turn to write
+            running = [house.start("plugins", what, name) for name in names]
+            for process in running:
+                until(partial(waits_for_a_lock, process.pid))
+        finally:
+            os.close(turn)
+        for process in running:
+            said, complained = process.communicate(timeout=30)
+            assert process.returncode == 0, (said, complained)
+        chosen = tomllib.loads((folder / "settings.toml").read_text())
+        assert sorted(chosen["plugins"]["disabled"]) == left
+
+
+def test_a_variable_that_is_stronger_than_the_choice_is_told(house: HubProcess) -> None:
+    done = house.synapse("plugins", "enable", "pad", env={"SYNAPSE_PLUGINS_DISABLED": "pad"})
+    assert (done.returncode, "SYNAPSE_PLUGINS_DISABLED is stronger" in done.stderr) == (1, True)
+    assert house.synapse("plugins", "disable", "pad", env={"SYNAPSE_PLUGINS_DISABLED": "pad"}).stdout.endswith(
+        "already.\n"
+    )
 
 
 def test_one_that_is_removed_leaves_its_events_and_finds_them_when_it_comes_back(house: HubProcess, site: Path) -> None:
