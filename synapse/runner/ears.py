@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from synapse.runner.events import Listener
 from synapse.runner.hooks import Hooks
 from synapse.runner.profile import Profile
 from synapse.runner.rules import Hearing, Told
@@ -25,7 +26,7 @@ class Ears:
         self._hearing = Hearing(profile.heeded, profile.session)
         self._hooks = Hooks(path, lambda event, fields: self.heard("hook", event, fields))
         self._wants_hooks = any(rule.source == "hook" for rule in profile.rules)
-        self._followers: list[Follower] = []
+        self._followers: list[Follower | Listener] = []
 
     @property
     def session(self) -> str:
@@ -37,7 +38,8 @@ class Ears:
         if self._wants_hooks:
             await self._hooks.open()
         for name, stream in self._profile.streams.items():
-            self._followers.append(Follower(name, stream, self._values, self.heard))
+            kind = Listener if stream.url else Follower
+            self._followers.append(kind(name, stream, self._values, self.heard))
 
     def close(self) -> None:
         self._hooks.close()

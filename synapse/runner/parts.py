@@ -76,11 +76,13 @@ class Stream:
     """One `[stream.NAME]`: where it is, and which field of its events says what they are."""
 
     file: str = ""
+    url: str = ""  # http, of this machine
+    login: str = ""  # the name and the password that it wants there
     event: str = "type"
 
     def __post_init__(self) -> None:
-        if not self.file:
-            raise ValueError("a stream needs the key 'file'")
+        if bool(self.file) == bool(self.url):
+            raise ValueError("a stream needs the key 'file' or the key 'url'")
 
 
 @dataclass(frozen=True, slots=True)
