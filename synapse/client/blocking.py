@@ -221,7 +221,8 @@ def _open(path: str) -> "socket | None":
         connection.connect(path)
     except PermissionError:
         connection.close()
-        raise Unavailable("no_permission", f"{path} may not be opened: by its rights, or by a sandbox.") from None
+        why = f"{path} may not be opened: by its rights, or by a sandbox. Ask to run this outside of the sandbox."
+        raise Unavailable("no_permission", why) from None
     except OSError as error:
         connection.close()
         if not isinstance(error, FileNotFoundError | ConnectionError):
