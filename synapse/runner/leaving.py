@@ -50,8 +50,8 @@ class Leaving:
 
     def _tell(self) -> None:
         self._timer = None
-        if not self._changed:
-            return
+        if not self._changed or self._terminal.lag:
+            return  # while the model lags, `update` is still to come: nothing waits here for it to catch up
         self._changed = self._pressing = False
         self._timer = self._loop.call_later(INTERVAL, self._tell)
         modes = self._modes()

@@ -70,7 +70,9 @@ class Painter:
         if viewer.note:
             viewer.say(frames.NOTE, viewer.note.encode())
             viewer.note, viewer.noted = "", True
-            self._loop.call_later(NOTE_FOR, self._wipe, viewer)
+            if viewer.wipe:
+                viewer.wipe.cancel()  # it is shown again: it goes that much later
+            viewer.wipe = self._loop.call_later(NOTE_FOR, self._wipe, viewer)
 
     def _picture(self, viewer: Viewer) -> bytes:
         picture = self._terminal.repaint(viewer.columns, viewer.rows)

@@ -45,6 +45,7 @@ class Viewer(asyncio.Protocol):
         self._undo = b""
         self._flush: asyncio.TimerHandle | None = None
         self.judge: asyncio.TimerHandle | None = None  # when it must have read some more
+        self.wipe: asyncio.TimerHandle | None = None  # when its note is taken away
         self.known = False  # it has said hello
         self.live = False  # it gets the child's bytes as they come
         self.stale = False  # it must be painted from the model
@@ -133,7 +134,7 @@ class Viewer(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._patience.cancel()
-        for timer in (self._flush, self.judge):
+        for timer in (self._flush, self.judge, self.wipe):
             if timer:
                 timer.cancel()
         if self.known:

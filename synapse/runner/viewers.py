@@ -49,6 +49,7 @@ class Viewers:
         self._held: list[tuple[Viewer, list[Token]]] | None = None
         self._release: asyncio.TimerHandle | None = None
         self._nobody = asyncio.Event()
+        self._last_frame: tuple[int, bytes] | None = None  # for everyone, and whoever comes later
         self._painter = Painter(loop, terminal, self._all, self._fits)
         self._leaving = Leaving(loop, terminal, self._all)
 
@@ -172,6 +173,10 @@ class Viewers:
         self._painter.paint()
         self._leaving.update()
         self.on_change()
+        if self._last_frame:
+            self._painter.paint(at_once=True)
+            self._leaving.prepare_for_end(viewer)
+            viewer.part(*self._last_frame)
 
     def typed(self, viewer: Viewer, tokens: list[Token]) -> None:
         for place, token in enumerate(tokens):
@@ -203,6 +208,8 @@ class Viewers:
     def slow(self, viewer: Viewer) -> None:
         if viewer is self.driver:
             self.on_congestion(True)
+            if viewer.judge:
+                viewer.judge.cancel()
             viewer.judge = self._loop.call_later(STALLED_AFTER, self._judge, viewer, viewer.queued)
 
     def drained(self, viewer: Viewer) -> None:
@@ -265,6 +272,8 @@ class Viewers:
         if viewer is not self.driver:
             self.driver = viewer
             self.on_congestion(False)  # the one before may no longer slow the child
+            if viewer.slow:
+                self.slow(viewer)
             self._sizing.want(viewer.columns, viewer.rows)
 
     def _succeed(self) -> None:
@@ -279,7 +288,7 @@ class Viewers:
     # Sizes.
 
     def _fits(self, viewer: Viewer) -> bool:
-        return viewer is self.driver or (viewer.columns, viewer.rows) == self._sizing.size
+        return (viewer.columns, viewer.rows) == self._sizing.size  # not yet, while the driver's is on its way
 
     def _resize(self, columns: int, rows: int) -> None:
         self._terminal.resize(columns, rows)
@@ -304,6 +313,7 @@ class Viewers:
     # The end.
 
     async def _part(self, kind: int, payload: bytes) -> None:
+        self._last_frame = kind, payload
         for viewer in self._all:
             viewer.part(kind, payload)
         if self._all:

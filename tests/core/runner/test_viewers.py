@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from synapse.runner import frames, painter, viewer, viewers
+from synapse.runner import flow, frames, leaving, painter, sizing, viewer, viewers
 from synapse.runner.flow import Flow
 from synapse.runner.frames import Frames, Hello
 from synapse.runner.process import Child, ExitStatus
@@ -222,6 +222,23 @@ async def test_a_note_is_shown_and_taken_away(stage: Stage, monkeypatch: pytest.
     assert guest.shown == b"\x1b7\x1b[24;1H\x1b[0m\x1b[2K\x1b[0;mbottom line\x1b8".ljust(len(guest.shown))
 
 
+async def test_a_note_that_is_shown_again_and_again_is_taken_away_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painter, "NOTE_FOR", 0.05)
+    stage.flow.feed(b"\x1b[24;1Hbottom line\x1b[H")
+    guest = await stage.join()
+    await asyncio.sleep(painter.INTERVAL)
+    for _ in range(20):
+        stage.viewers.note("1 message waiting")
+    await guest.shows(b"bottom line")
+    await asyncio.sleep(0.1)
+    stage.flow.feed(b"more")
+    await guest.shows(b"more")
+    assert guest.shown.count(b"bottom line") == 1
+    assert b"\x1b[2J" not in guest.shown  # nothing was painted over
+
+
 # Slow ones.
 
 
@@ -247,6 +264,41 @@ async def test_the_viewer_that_typed_last_slows_the_child_only_while_it_reads(
     await stage.until(lambda: not stage.child.paused)  # it has not read anything
     stage.flow.feed(b"\r\nthe end")
     await guest.shows(b"the end")
+
+
+async def test_a_slow_viewer_that_begins_to_type_slows_the_child_too(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(viewers, "STALLED_AFTER", 0.05)
+    await stage.join()
+    stuck = await stage.join()
+    _, viewer = stage.viewers
+    while not viewer.slow:
+        stage.flow.feed(b"x" * 50_000)
+        stage.flow.catch_up()
+    stuck.type(b"k")
+    await stage.until(lambda: stage.child.written == b"k")
+    assert stage.child.paused
+    await stage.until(lambda: not stage.child.paused)  # it has not read anything
+    assert not viewer.live
+
+
+async def test_nobody_waits_for_a_model_that_lags_to_know_how_to_leave(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaving, "INTERVAL", 0.001)
+    guest = await stage.join()
+    for data in (b"\x1b[?2004h", b"x"):  # after the second a look at the modes is due
+        stage.flow.feed(data)
+        stage.flow.catch_up()
+    monkeypatch.setattr(flow, "SLICE", 0.0)
+    stage.flow.feed(b"\x1b[?2004l" + b"x\r\n" * 60_000)
+    await asyncio.sleep(0.005)
+    await asyncio.sleep(0)
+    assert stage.terminal.lag
+    monkeypatch.undo()
+    stage.flow.catch_up()
+    await guest.until(lambda: (frames.UNDO, stage.viewers._leaving._modes()) in guest.heard)
 
 
 # What is typed.
@@ -331,6 +383,27 @@ async def test_a_second_viewer_resizes_only_when_it_types(stage: Stage) -> None:
     small.type(b"\x1b[<35;1;1M")  # a mouse that passes over it is not typing
     small.type(b"x")
     await stage.until(lambda: stage.child.sizes == [(40, 10)])
+
+
+async def test_who_types_is_sent_live_bytes_only_once_the_terminal_has_its_size(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sizing, "INTERVAL", 0.2)
+    large, small = await stage.join(), await stage.join(40, 10)
+    small.type(b"a")
+    await stage.until(lambda: stage.child.sizes == [(40, 10)])
+    large.type(b"b")
+    await stage.until(lambda: stage.child.written == b"ab")
+    await large.shows(b"\x1b[?2026l")
+    stage.flow.feed(b"a line that is wrapped where the terminal ends, and no other")
+    await stage.until(lambda: stage.child.sizes == [(40, 10), (80, 24)])
+    stage.flow.feed(b"\r\nlive")
+    await large.shows(b"live")
+    glass = Terminal(80, 24)
+    glass.write(large.shown)
+    while not glass.advance():
+        pass
+    assert glass.lines() == stage.terminal.lines()
 
 
 async def test_when_the_viewer_that_typed_last_goes_the_one_before_has_the_size(stage: Stage) -> None:
@@ -482,6 +555,19 @@ async def test_the_end_reaches_everyone_after_the_last_bytes(stage: Stage) -> No
         await each.ended()
         assert b"last words" in each.shown
         assert each.heard[-1] == (frames.EXIT, frames.encode_end(-15))
+
+
+async def test_whoever_comes_when_it_has_ended_sees_the_last_screen_and_the_status(stage: Stage) -> None:
+    await stage.join()
+    late = await stage.connect()
+    stage.flow.feed(b"the last words")
+    stage.flow.catch_up()
+    await asyncio.sleep(0.05)  # it is let in, and has not said hello
+    await stage.viewers.finish(ExitStatus(3))
+    late.writer.write(Hello(80, 24).encode())
+    await late.ended()
+    assert b"the last words" in late.shown
+    assert late.heard[-1] == (frames.EXIT, frames.encode_end(3))
 
 
 async def test_the_end_does_not_wait_for_ever_for_one_that_does_not_read(stage: Stage) -> None:
