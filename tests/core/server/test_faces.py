@@ -122,6 +122,25 @@ async def by_get(house: House, verb: Verb, params: dict[str, Any]) -> Outcome:
     return of_http(await http(house, "GET", f"/api/{verb.name}?{query}", headers=headers), "face-four")
 
 
+async def test_of_a_name_that_is_there_twice_the_last_counts_at_every_face(house: House) -> None:
+    """To refuse it would cost every message four times its parsing."""
+    sink = await house.guest(**{"as": "sink"})
+    await sink.ask("agents.here")
+    twice = b'{"to":"nobody","to":"sink","text":"a","text":"%b","mode":"silent"}'
+    peer, socket = await house.guest(**{"as": "one"}), await websocket(house, "?from=two&workspace=house")
+    frame = b'{"jsonrpc":"2.0","id":7,"id":8,"method":"hub.status","method":"messages.send","params":%b}'
+    peer.send(frame % (twice % b"local") + b"\n")
+    await socket.socket.send_str((frame % (twice % b"websocket")).decode())
+    for told in (await peer.frame(), await socket.frame()):
+        assert (told["id"], told["result"]["to"]) == (8, ["sink"])
+    headers = {"Content-Type": "application/json", "Synapse-From": "three", "Synapse-Workspace": "house"}
+    answer = await http(house, "POST", "/api/messages.send", data=twice % b"http", headers=headers)
+    assert answer.body["to"] == ["sink"]
+    found = (await sink.ask("messages.inbox"))["result"]["messages"]
+    assert sorted(message["text"] for message in found) == ["http", "local", "websocket"]
+    await socket.close()
+
+
 def test_the_verbs_of_plugins_are_among_them() -> None:
     assert {verb.owner for verb in FACED} >= {plugin.name for plugin in plugins.load() if plugin.verbs}
     assert any(issubclass(verb.request, Change) for verb in FACED)
