@@ -5,6 +5,7 @@ GROUPS = {
     "reply": "messages",
     "interrupt": "messages",
     "broadcast": "messages",
+    "shell": "shell",
     "inbox": "inbox",
     "wait": "inbox",
     "listen": "listen",
@@ -39,16 +40,19 @@ GROUPS = {
     "doctor": "doctor",
     "plugins": "plugins",
     "demo": "demo",
+    "hook": "hook",
     "_runner": "agents",
     "_demo-agent": "agents",
 }
 
 # The subjects of the help; a name that begins with `_` is for our own processes and is not shown.
 SECTIONS = {
-    "Talk": ("send", "reply", "interrupt", "broadcast", "inbox", "wait", "listen", "advertise"),
+    "Talk": ("send", "reply", "interrupt", "broadcast", "shell", "inbox", "wait", "listen", "advertise"),
     "Attention": ("waiting",),
     "Look": ("who", "list", "status", "state", "manifest", "offers", "history", "events", "relay", "ingest", "logs"),
     "Agents": ("run", "start", "attach", "jump", "stop", "kill", "rename", "agents"),
     "Settings": ("config", "init", "reset", "doctor", "plugins"),
     "The hub": ("serve", "hub", "restart", "backup", "demo"),
 }
+
+HIDDEN = frozenset({"hook"})  # commands that programs call, not people

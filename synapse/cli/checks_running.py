@@ -205,4 +205,28 @@ def variables() -> "Iterator[Check]":
         yield Check("variables", OK, "none that is set in vain")
 
 
-ALL = (hub, log, chosen, profiles, on_path, logs, variables)
+def signals() -> "Iterator[Check]":
+    """Agents whose program should tell by itself what it does, and does not: their screens are looked at instead."""
+    from synapse.client.blocking import Client
+    from synapse.client.starting import answers
+
+    data = paths.data_folder()
+    path = os.environ.get("SYNAPSE_SOCKET") or (
+        paths.hub_socket(data, settings.hub_port()) if os.path.isdir(data) else ""
+    )
+    if not path or not answers(path):
+        return
+    with Client(start=False, url="") as client:
+        agents = client.call("agents.list", workspace="*").get("agents") or []
+        assert isinstance(agents, list)
+        names = [f"{row['workspace']}/{row['name']}" for row in agents if row["transport"] == "socket"]
+        lives: list[dict[str, list[str]]] = [client.call("agents.show", target=name)["live"] for name in names]  # type: ignore[misc]
+    silent = [(name, live["silent"]) for name, live in zip(names, lives, strict=True) if live.get("silent")]
+    for name, sources in silent:
+        yield Check("signals", WARN, f"{name} does not report by {', '.join(sources)}: its screen is looked at instead",
+                    "Are hooks switched off in its settings? A newer version may need another profile.")  # fmt: skip
+    if not silent:
+        yield Check("signals", OK, "every agent that should report by itself does")
+
+
+ALL = (hub, log, chosen, profiles, on_path, logs, variables, signals)

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from synapse import __version__
-from synapse.cli import GROUPS, SECTIONS, contributed
+from synapse.cli import GROUPS, HIDDEN, SECTIONS, contributed
 from synapse.cli.command import Argument, Command, Option, declared, find
 from synapse.cli.errors import FAILED, INTERRUPTED, guarded, told
 from synapse.errors import BadRequest, Refused
@@ -29,7 +29,8 @@ class Lazy(rich_click.RichGroup):
     """Loads the file of a command when it is asked for, and plugins when the core does not know enough."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*(name for name in GROUPS if not name.startswith("_") and declared(name)), *contributed.names()]
+        shown = (name for name in GROUPS if not name.startswith("_") and name not in HIDDEN and declared(name))
+        return [*shown, *contributed.names()]
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The commands of plugins have a part of their own."""

@@ -115,6 +115,8 @@ def _agent(reply: "dict[str, object]", recent: "list[dict[str, object]]") -> str
     assert isinstance(live, dict)
     state = _text(row, "status") or _text(reply, "presence")
     told_by = f" (by {live['source']})" if live.get("source") else ""
+    if live.get("silent"):
+        told_by += f"; silent: {', '.join(live['silent'])}"
     process = ", ".join(
         f"{name} {number}" for name, number in (("runner", row["pid"]), ("child", reply.get("child_pid"))) if number
     )
@@ -126,6 +128,7 @@ def _agent(reply: "dict[str, object]", recent: "list[dict[str, object]]") -> str
         ("skills", row["skill_set"]),
         *_card(reply.get("card"), _rows(reply, "offers")),
         ("status", state + told_by),
+        ("told", clock(_number(live, "since")) if live.get("since") else ""),
         ("since", clock(_number(reply, "since"))),
         ("process", process),
         ("folder", row["working_dir"]),

@@ -1,0 +1,23 @@
+"""`hook`: what a program's hooks run, to report to the program's own runner."""
+
+from synapse.cli.command import Argument, Command
+
+
+def hook(*, event: "str | None", report: "str | None") -> int:
+    """Says nothing and never fails: it must not disturb the program."""
+    from synapse.client.hook import tell
+
+    return tell([word for word in (event, report) if word is not None])
+
+
+COMMANDS = (
+    Command(
+        "hook",
+        hook,
+        "Report what a program's hook says to its runner; prints nothing, always succeeds.",
+        Argument("event", help="The event's name.", required=False),
+        Argument("report", help="A JSON object; else it is read from standard input.", required=False),
+        example="echo '{}' | synapse hook Stop",
+        quick=True,
+    ),
+)
