@@ -32,6 +32,7 @@ GROUPS = {
     "attach": "agents",
     "jump": "jump",
     "agents": "saving",
+    "worktree": "worktree",
     "rename": "agents",
     "logs": "logs",
     "config": "config",
@@ -50,7 +51,7 @@ SECTIONS = {
     "Talk": ("send", "reply", "interrupt", "broadcast", "shell", "inbox", "wait", "listen", "advertise"),
     "Attention": ("waiting",),
     "Look": ("who", "list", "status", "state", "manifest", "offers", "history", "events", "relay", "ingest", "logs"),
-    "Agents": ("run", "start", "attach", "jump", "stop", "kill", "rename", "agents"),
+    "Agents": ("run", "start", "attach", "jump", "stop", "kill", "rename", "agents", "worktree"),
     "Settings": ("config", "init", "reset", "doctor", "plugins"),
     "The hub": ("serve", "hub", "restart", "backup", "demo"),
 }

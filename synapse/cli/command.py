@@ -9,10 +9,22 @@ from synapse.errors import BadRequest
 class Option:
     """`--name` with a value, or a flag; `names` are its spellings, the first long one gives the parameter's name.
 
-    `many`: it may be given several times, and is a tuple.
+    `many`: it may be given several times, and is a tuple. `optional`: its value may be left out, and is "" then.
     """
 
-    __slots__ = ("choices", "default", "flag", "help", "hidden", "kind", "many", "metavar", "names", "parameter")
+    __slots__ = (
+        "choices",
+        "default",
+        "flag",
+        "help",
+        "hidden",
+        "kind",
+        "many",
+        "metavar",
+        "names",
+        "optional",
+        "parameter",
+    )
 
     def __init__(
         self,
@@ -26,12 +38,14 @@ class Option:
         choices: "tuple[str, ...]" = (),
         hidden: bool = False,
         many: bool = False,
+        optional: bool = False,
     ) -> None:
         self.names = names
         self.help = help
         self.flag = flag
         self.kind = kind
         self.many = many
+        self.optional = optional
         self.default = False if flag else () if many else default
         long = next((name for name in names if name.startswith("--")), names[0])
         self.parameter = parameter or long.lstrip("-").replace("-", "_")
@@ -142,7 +156,7 @@ def _option(
 ) -> int:
     name, equals, value = word.partition("=")
     option = options.get(name)
-    if option is None or (equals and (option.flag or not name.startswith("--"))):
+    if option is None or option.optional or (equals and (option.flag or not name.startswith("--"))):
         raise Unusual(word)
     if option.flag:
         values[option.parameter] = True

@@ -143,9 +143,10 @@ def _param(param: Option | Argument) -> click.Parameter:
         )
     value: Any = click.Choice(param.choices) if param.choices else param.kind
     shown = param.default not in (None, "", ())
+    optional: dict[str, Any] = {"is_flag": False, "flag_value": ""} if param.optional else {}
     return click.Option(
         [*param.names, param.parameter], type=value, default=param.default, show_default=shown, help=param.help,
-        metavar=param.metavar or None, hidden=param.hidden, multiple=param.many,
+        metavar=param.metavar or None, hidden=param.hidden, multiple=param.many, **optional,
     )  # fmt: skip
 
 

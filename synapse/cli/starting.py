@@ -1,14 +1,17 @@
 """`run`, `start`: a program gets a terminal, a name and an address."""
 
 import os
+from contextlib import contextmanager
 
 from synapse.cli.command import AS_JSON, NO_START, WORKSPACE, Argument, Command, Option
 from synapse.cli.launching import NotStarted, detach_key_of, hub_socket, launch, place_here, spec_of
 from synapse.client.lines import dumps
-from synapse.errors import BadRequest
+from synapse.errors import BadRequest, SynapseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from synapse.runner.attach import Parting
 
 
@@ -16,6 +19,7 @@ def run(
     words: "tuple[str, ...]",
     *,
     agent: "str | None",
+    worktree: "str | None",
     keep: bool,
     headless: bool,
     detach_key: "str | None",
@@ -24,15 +28,18 @@ def run(
 ) -> int:
     """Start an agent and show it here; it ends with this terminal, unless it is detached or --keep is given."""
     if headless:
-        return start(words, agent=agent, as_json=False, no_start=bool(told.pop("no_start")), **told)
+        no_start = bool(told.pop("no_start"))
+        return start(words, agent=agent, worktree=worktree, as_json=False, no_start=no_start, **told)
     no_start, key = bool(told.pop("no_start")), detach_key_of(detach_key)
+    words, worktree = program_behind(words, worktree, agent)
     words = of_saved(words, agent, told)
     if not (no_setup or agent or told["name"]) and _can_ask():
         told.update(_setup(told))
     spec = spec_of(words, **told)
     spec["socket"] = hub_socket(no_start)
     try:
-        started, parting = show(spec, keep, key)
+        with in_worktree(spec, worktree):
+            started, parting = show(spec, keep, key)
     except NotStarted as error:
         return error.told(as_json=False)
     if parting.reason:
@@ -41,6 +48,10 @@ def run(
         from synapse.cli.saving import offer
 
         offer(spec)
+    if spec.get("worktree") and not parting.reason:
+        from synapse.cli.worktree import left
+
+        left(spec, str(started["key"]), ask=parting.ended == "exited")
     from synapse.runner.attach import leave
 
     return leave(parting.status)
@@ -112,13 +123,53 @@ def _asked(what: str) -> str:
             os.write(2, f"{error.sentence}\n".encode())
 
 
-def start(words: "tuple[str, ...]", *, agent: "str | None", no_start: bool, as_json: bool, **told: object) -> int:
+def program_behind(
+    words: "tuple[str, ...]", worktree: "str | None", agent: "str | None"
+) -> "tuple[tuple[str, ...], str | None]":
+    """The value of --worktree may be left out: what looks like its value is the program, if there is no other."""
+    if worktree and not agent and (not words or (words[0].startswith("-") and words[0] != "--")):
+        return (worktree, *words), ""
+    return words, worktree
+
+
+@contextmanager
+def in_worktree(spec: "dict[str, object]", wanted: "str | None") -> "Iterator[None]":
+    """Have the agent start in a worktree, if one is wanted (`""`: a new one); gone again when it does not start."""
+    if wanted is None:
+        yield
+        return
+    from synapse.cli import trees
+    from synapse.cli.worktree import left
+
+    words, cwd = spec["words"], str(spec["cwd"])
+    assert isinstance(words, list)
+    tree = trees.make(cwd, wanted, str(spec["name"] or os.path.basename(words[0])))
+    inside = os.path.join(tree.path, os.path.relpath(cwd, trees.git(cwd, "rev-parse", "--show-toplevel")))
+    spec.update(worktree=tree.path, cwd=os.path.normpath(inside if os.path.isdir(inside) else tree.path))
+    try:
+        yield
+    except (SynapseError, KeyboardInterrupt):
+        left(spec, "", ask=False)
+        raise
+
+
+def start(
+    words: "tuple[str, ...]",
+    *,
+    agent: "str | None",
+    worktree: "str | None",
+    no_start: bool,
+    as_json: bool,
+    **told: object,
+) -> int:
     """Start an agent in the background; `synapse attach` shows it."""
+    words, worktree = program_behind(words, worktree, agent)
     words = of_saved(words, agent, told)
     spec = spec_of(words, **told)
     spec["socket"] = hub_socket(no_start)
     try:
-        started = launch(spec)
+        with in_worktree(spec, worktree):
+            started = launch(spec)
     except NotStarted as error:
         return error.told(as_json=as_json)
     said = f"started {started['name']} ({started['id']}, process {started['pid']})\n"
@@ -129,6 +180,13 @@ def start(words: "tuple[str, ...]", *, agent: "str | None", no_start: bool, as_j
 AGENT = (
     Argument("words", help="A profile or a program, and its arguments.", required=False, rest=True),
     Option("--agent", "-A", help="A saved agent (`synapse agents`), by its id or name.", metavar="ID"),
+    Option(
+        "--worktree",
+        "-w",
+        optional=True,
+        metavar="[NAME]",
+        help="In a git worktree of its own, .synapse/worktrees/NAME; without NAME a new one.",
+    ),
     Option("--name", help="A name of its own; its mail outlives it."),
     Option("--role", help="What it is for, as text or @file."),
     Option("--skill-set", help="The skills that it gets."),

@@ -191,7 +191,7 @@ class Agent:
         self._delivery.close()
         self._turns.close()
         self._ears.close()
-        await self._viewers.finish(status)
+        await self._viewers.finish(status, self._stopping.reason)
         self._keep_screen()
         reason = self._stopping.reason
         await self._leave(reason, REASONS.get(reason) or _ending(status))

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import logging.handlers
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from synapse.runner.profile import resolve
 from synapse.runner.spawn import become_session_leader
 from synapse.runner.spec import Spec, log_path
 
+LEAVING = 120.0  # seconds for git to take a worktree away
 LOG_BYTES, LOG_FILES = 1 << 20, 2
 KEPT = 14 * 24 * 3600.0  # seconds for which the log of an agent is kept after its last line
 
@@ -27,12 +29,16 @@ def main(ready_fd: int) -> int:
     """Run one agent to its end; the exit status is the child's."""
     told = loads(sys.stdin.buffer.read())
     assert isinstance(told, dict)
+    worktree = str(told.pop("worktree", ""))
     become_session_leader()
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     try:
         with asyncio.Runner(loop_factory=platform.new_event_loop) as runner:
-            return runner.run(_run(told, ready_fd))
+            status = runner.run(_run(told, ready_fd))
+        if worktree:
+            _leave_worktree(worktree)
+        return status
     except SynapseError as error:
         # `exit` is what a shell would say of the program: 127 not there, 126 not executable.
         exits = error.details.get("exit", error.details.get("status", 1))
@@ -54,6 +60,14 @@ async def _run(told: dict[str, Any], ready_fd: int) -> int:
 
     status = await agent.run(ready)
     return status.shell
+
+
+def _leave_worktree(path: str) -> None:
+    """Have the worktree taken away in which the agent was, if nothing is lost with it."""
+    project = paths.project(path)
+    words = [*paths.program(), "worktree", "prune", os.path.basename(path)]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):  # the next `worktree prune` sees it
+        subprocess.run(words, cwd=project, stdin=subprocess.DEVNULL, timeout=LEAVING, check=False)
 
 
 def say(ready_fd: int, what: dict[str, Any]) -> None:
