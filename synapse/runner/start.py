@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synapse import paths
-from synapse.client import hook
+from synapse.client import hook, permit
 from synapse.client.lines import dumps
 from synapse.runner import overlay
 from synapse.runner.filling import fill
@@ -78,6 +78,7 @@ def _values(folder: Path, cwd: str, home: str, start: Start) -> dict[str, str]:
         "synapse": shlex.join(paths.program()),
         "hook": shlex.join(hook.command()),
         "hook_list": ", ".join(dumps(word).decode().strip() for word in hook.command()),
+        "permit": shlex.join(permit.command()),
         "session": _uuid(),
         "secret": os.urandom(16).hex(),
     }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,7 @@ class RealHouse(House):
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
         }
+        (self.home / ".bash_profile").write_text(f"export PATH={shlex.quote(self.env['PATH'])}\n")  # of login shells
 
     def snapshot(self) -> dict[str, bytes]:
         """The person's settings as the program finds them: to see that they stay as they are."""
