@@ -10,6 +10,8 @@ GROUPS = {
     "wait": "inbox",
     "listen": "listen",
     "waiting": "attention",
+    "approve": "attention",
+    "reject": "attention",
     "who": "looking",
     "list": "listing",
     "status": "looking",
@@ -49,7 +51,7 @@ GROUPS = {
 # The subjects of the help; a name that begins with `_` is for our own processes and is not shown.
 SECTIONS = {
     "Talk": ("send", "reply", "interrupt", "broadcast", "shell", "inbox", "wait", "listen", "advertise"),
-    "Attention": ("waiting",),
+    "Attention": ("waiting", "approve", "reject"),
     "Look": ("who", "list", "status", "state", "manifest", "offers", "history", "events", "relay", "ingest", "logs"),
     "Agents": ("run", "start", "attach", "jump", "stop", "kill", "rename", "agents", "worktree"),
     "Settings": ("config", "init", "reset", "doctor", "plugins"),

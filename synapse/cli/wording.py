@@ -51,6 +51,8 @@ def told(event: Event, names: Names) -> str:
         return f"{between}{reason} ({body.get('id', '')})"
     if family == "tasks":
         return _task(what, body, names)
+    if family == "prompts":
+        return _prompt(what, body, names)
     if kind == "agents.joined":
         port = f" on port {body['port']}" if body.get("port") else ""
         return f"{body['name']} came, a {body['type']}{port}"
@@ -93,6 +95,17 @@ def _task(what: str, body: "dict[str, object]", names: Names) -> str:
         return f"{who}: {body.get('question', '')} {id}"
     said = ": ".join(str(part) for part in (body.get("reason"), text_of(body)) if part)
     return f"{who}{': ' if said else ''}{said} {id}"
+
+
+def _prompt(what: str, body: "dict[str, object]", names: Names) -> str:
+    who = f"{names.of(body['agent'])} ({body['prompt']})"
+    if what == "closed":
+        return f"{who}: {body['outcome']}{': ' if body.get('reason') else ''}{body.get('reason', '')}"
+    how = f"{'yes' if body['approved'] else 'no'} to {who}"
+    choice = f" with '{body['choice']}'" if body.get("choice") else ""
+    about = f": {body.get('command') or body.get('question') or ''}".rstrip(": ")
+    ruled = f" by {body['rule']}" if body.get("rule") else ""
+    return f"{how}{choice}{ruled}{about}"
 
 
 def text_of(body: "dict[str, object]") -> str:

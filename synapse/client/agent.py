@@ -24,9 +24,9 @@ HELD, ENOUGH = 1000, 100  # events that are held for a slow reader before, and a
 # The verbs that take no idempotency key: known, so that asking them costs one request. Held equal by a test.
 KEYLESS = frozenset({
     "agents.attach", "agents.list", "agents.manifest", "agents.report", "agents.show", "agents.signal",
-    "agents.wait_gone", "agents.who", "attention.waiting", "blobs.get", "events.follow", "events.page", "history.list", "history.show",
-    "hub.shutdown", "hub.status", "messages.inbox", "messages.next", "messages.show", "offers.list", "plugins.list",
-    "state.now", "tasks.wait",
+    "agents.wait_gone", "agents.who", "attention.waiting", "blobs.get", "events.follow", "events.page",
+    "history.list", "history.show", "hub.shutdown", "hub.status", "messages.inbox", "messages.next", "messages.show",
+    "offers.list", "plugins.list", "prompts.wait", "state.now", "tasks.wait",
 })  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from synapse.hub.agents import CLIENT, PERSON, Agent, Agents
 from synapse.hub.looking import status_of
 from synapse.hub.loop import Call, Hub
 from synapse.hub.mailbox import Mailbox
+from synapse.hub.prompts import Prompts
 from synapse.hub.reading import GONE, Texts, stored_message
 from synapse.hub.tasks import Task, Tasks
 from synapse.log.base import Log
@@ -17,6 +18,7 @@ from synapse.verb import Reply, Request, Verb, query
 
 PERMISSION, INPUT, QUESTION, STALLED, RATE_LIMIT = "permission", "input", "question", "stalled", "rate_limit"
 LONGEST = 2000  # characters of `what`
+PICTURE_WITHIN = 1.0  # seconds between the signal that it asks and what it asks on its screen
 UNREAD = "It asks something that cannot be read from its screen."
 
 
@@ -77,6 +79,10 @@ def _of_agent(hub: Hub, agent: Agent, now: float) -> Iterator[Found]:
         task_id=task.id if task else "",
         blocks=_held(hub, agent.box),
     )
+    if live.status == "WAITING" and hub.state.get(Prompts).get(live.prompt) is not None:
+        return  # it is answered
+    if live.status == "WAITING" and not live.question and now - live.since < PICTURE_WITHIN:
+        return  # its signal was quicker than its picture
     if live.status == "WAITING":
         yield Found(
             structs.replace(

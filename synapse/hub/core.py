@@ -9,6 +9,7 @@ from synapse import __version__
 from synapse.clock import Clock
 from synapse.event import Kinds
 from synapse.hub import (
+    approving,
     attention,
     blobs,
     inbox,
@@ -32,6 +33,7 @@ from synapse.hub.mailbox import Mailbox
 from synapse.hub.offers import Offers
 from synapse.hub.plugged import Plugged
 from synapse.hub.presence import Presences
+from synapse.hub.prompts import Answers, Prompts
 from synapse.hub.reactions import Reactions
 from synapse.hub.recovery import Level, Recovery
 from synapse.hub.sessions import Session
@@ -49,6 +51,7 @@ VERBS: tuple[Verb, ...] = (
     *joining.VERBS,
     *looking.VERBS,
     *attention.VERBS,
+    *approving.VERBS,
     *messages.VERBS,
     *inbox.VERBS,
     *reports.VERBS,
@@ -101,7 +104,7 @@ class Core:
         cache: Path | None = None,
     ) -> None:
         self.plugins = tuple(plugins)
-        projections: list[Projection] = [Workspaces(), Agents(), Tasks(), Mailbox(), Offers()]
+        projections: list[Projection] = [Workspaces(), Agents(), Tasks(), Mailbox(), Offers(), Prompts()]
         fit(self.plugins, VERBS, [fact.kind for fact in CORE], [projection.name for projection in projections])
         working = [plugin for plugin in self.plugins if plugin.works]
         projections += [projection for plugin in working for projection in plugin.projections]
@@ -120,6 +123,7 @@ class Core:
         self.hub.subscriptions = Subscriptions(self.hub)
         self.recovery = Recovery(self.hub, retry=retry, folded=self._folded, whole=self._whole)
         self.deliveries = Deliveries(self.hub)
+        self.answers = Answers(self.hub)
         self.presences = Presences(self.hub)
         self.sweeper = Sweeper(self.hub, processes)
         self._session = Session(key="hub")
@@ -170,6 +174,7 @@ class Core:
         if self.hub.epoch > self.hub.head:
             self._lease()
         self.deliveries.look_everywhere()
+        self.answers.look_everywhere()
         self.sweeper.soon()
 
     def arrived(self, session: Session) -> None:

@@ -272,6 +272,41 @@ class Rejected(_Ended, frozen=True):
     reason: str = ""
 
 
+class PromptAnswered(Fact, frozen=True):
+    """Somebody, or a `rule` of the settings, answered the question on an agent's screen; its runner is to press it."""
+
+    kind: ClassVar[str] = "prompts.answered"
+    prompt: str
+    agent: str
+    approved: bool
+    name: str = ""  # who answered, by name
+    task: str = ""
+    question: str = ""
+    command: str = ""
+    choice: str = ""
+    place: int = -1  # of the choice; -1 where there is none
+    reason: str = ""
+    rule: str = ""
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        return (self.agent,)
+
+
+class PromptClosed(Fact, frozen=True):
+    """What became of an answer: `done`, `gone` (nothing was pressed), `unsure` (it still stands) or `unable`."""
+
+    kind: ClassVar[str] = "prompts.closed"
+    prompt: str
+    agent: str
+    outcome: str
+    reason: str = ""
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        return (self.agent,)
+
+
 class OfferMade(Fact, frozen=True):
     """A participant offers something, or offers it anew: so much of it, until `expires` (seconds since 1970)."""
 
@@ -358,6 +393,8 @@ CORE: tuple[type[Fact], ...] = (
     Failed,
     Canceled,
     Rejected,
+    PromptAnswered,
+    PromptClosed,
     OfferMade,
     OfferWithdrawn,
     Advertised,

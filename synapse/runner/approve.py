@@ -29,6 +29,7 @@ class Prompt:
     picture: Question | None
     since: float
     answered: bool = False
+    over: bool = False  # it was seen to go
 
     @property
     def offered(self) -> Question:
@@ -73,8 +74,13 @@ class Approvals:
 
     def settled(self) -> None:
         """The screen has been brought up to date."""
-        if self._prompt is not None and self._prompt.picture is None:
-            self._prompt.picture = self._status.asks()
+        prompt = self._prompt
+        if prompt is not None and (prompt.picture is None or prompt.over):
+            shown = self._status.asks()
+            if prompt.over and shown is not None:
+                self.look()  # the next one, before its status was judged
+                self.on_change()
+            prompt.picture = prompt.picture or shown
         self._wake()
 
     def live(self) -> dict[str, Any]:
@@ -128,6 +134,7 @@ class Approvals:
             self._renew(prompt)
             return UNABLE, failure
         if await self._until(lambda: not self._stands(prompt), GONE_WITHIN):
+            prompt.over = True
             return DONE, ""
         self._renew(prompt)
         return UNSURE, "It was pressed, and the question still stands on its screen: look at it."

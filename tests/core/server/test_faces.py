@@ -11,7 +11,7 @@ from synapse import plugins
 from synapse.hub.core import VERBS
 from synapse.server.api import READING
 from synapse.server.parameters import fields
-from synapse.verb import Change, Verb, Wait
+from synapse.verb import Change, Permission, Verb, Wait
 from tests.core.server.conftest import House
 from tests.core.server.webs import http, websocket
 
@@ -77,6 +77,8 @@ async def test_a_verb_answers_alike_through_every_face(house: House, verb: Verb)
             outcomes["get"] = await by_get(house, verb, params)
         else:
             assert (await http(house, "GET", f"/api/{verb.name}")).code == "wrong_method"
+    if verb.permission is Permission.PERSON:
+        assert {outcomes.pop(face)[0] for face in ("websocket", "post")} == {"not_permitted"}  # without a token
     assert len({json.dumps(each) for each in outcomes.values()}) == 1, outcomes
     code, _ = outcomes["local"]
     assert code not in ("bad_request", "bad_json", "internal_error", "unknown_verb"), outcomes

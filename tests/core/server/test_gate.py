@@ -261,6 +261,9 @@ async def test_what_is_for_a_person_needs_a_token_over_http(house: House, guarde
     assert "token" in refused.body["detail"]
     assert (await post(guarded, "toy.approve", headers=bearer(ADMIN))).status == 200
     assert (await post(guarded, "toy.approve", headers=bearer(WRITER))).status == 403
+    for secret, code in ((ADMIN, "no_such_prompt"), (WRITER, "not_permitted")):
+        answer = await http(guarded, "POST", "/api/prompts.answer", json={"id": "p-abcdef"}, headers=bearer(secret))
+        assert answer.code == code
 
 
 def test_tokens_come_from_options_a_file_and_the_environment(tmp_path: Path) -> None:
