@@ -13,6 +13,7 @@ from typing import Any
 from synapse import names, paths
 from synapse.runner import profile as profiles
 from synapse.runner.approve import Approvals
+from synapse.runner.beginning import Beginning, ended_at_once
 from synapse.runner.delivery import Delivery
 from synapse.runner.draft import Draft
 from synapse.runner.ears import Ears
@@ -53,6 +54,7 @@ class Agent:
         self._data = data
         self._loop = asyncio.get_running_loop()
         self._link = Link(self._joining(), data=data, socket=spec.socket)
+        self._beginning = Beginning()
         self._draft = Draft()
         self._last_key = 0.0
         self._early: list[dict[str, Any]] = []  # handed over before there was a terminal
@@ -80,22 +82,32 @@ class Agent:
 
     # -- life
 
-    async def run(self, ready: Callable[[dict[str, Any]], None]) -> ExitStatus:
-        """Join, start the child, tell `ready`, and see it through to its end."""
+    async def run(self, begun: Callable[[str], None], ready: Callable[[dict[str, Any]], None]) -> ExitStatus:
+        """Join, start the child (`begun`), tell `ready` when it can be attached or has stayed, see it through to its end.
+
+        Refused when nobody looks at it and it ends at once.
+        """
         agent = await self._link.open()
         try:
             await self._begin(agent)
         except BaseException:
             await self._leave("not_started", "The program could not be started.")
             raise
-        ready({**agent, "socket": str(self._path), "pid": os.getpid(), "child_pid": self._child.pid})
+        begun(agent["key"])
+        known = {**agent, "socket": str(self._path), "pid": os.getpid(), "child_pid": self._child.pid}
         if self._spec.owned:
+            ready(known)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._owner_joined.wait(), OWNER_WITHIN)
         self._child.start(self._loop, self._output, self._ended.set_result, self._child_stopped)
         self._status.begin()
+        stays = self._spec.owned or await self._beginning.stays(self._ended)
+        if stays and not self._spec.owned:
+            ready(known)
         status = await self._ended
         await self._finish(status)
+        if not stays:
+            raise ended_at_once(os.path.basename(self._argv[0]), status, self._terminal.lines())
         return status
 
     async def _begin(self, agent: dict[str, Any]) -> None:
@@ -215,6 +227,7 @@ class Agent:
     # -- what happens
 
     def _output(self, data: bytes) -> None:
+        self._beginning.output()
         self._flow.feed(data)
         self._status.output()
         self._silence.output()

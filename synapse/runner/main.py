@@ -52,13 +52,12 @@ async def _run(told: dict[str, Any], ready_fd: int) -> int:
     data = paths.data_folder()
     agent = Agent(spec, profile, argv, data)
 
-    def ready(known: dict[str, Any]) -> None:
-        file = log_path(data, known["key"], ".log")
+    def begun(key: str) -> None:
+        file = log_path(data, key, ".log")
         _forget_old(file.parent)
         _log_to(str(file))
-        say(ready_fd, known)
 
-    status = await agent.run(ready)
+    status = await agent.run(begun, lambda known: say(ready_fd, known))
     return status.shell
 
 

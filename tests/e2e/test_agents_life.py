@@ -270,6 +270,32 @@ def test_what_cannot_be_started_is_refused_with_the_status_of_a_shell(house: Hou
     until(lambda: set(house.mine()) <= running)
 
 
+def test_a_program_that_ends_at_once_is_not_said_to_be_started(house: House) -> None:
+    before, running = house.names(), set(house.mine())
+    for script, status, said in (
+        (
+            "echo no; echo 'not today' >&2; exit 3",
+            3,
+            "sh ended at once, with exit status 3. It said:\n  no\n  not today",
+        ),
+        ("no-such-program-here", 127, "no-such-program-here: not found"),
+        ("kill -SEGV $$", 139, "sh ended at once, by signal 11. It said nothing."),
+        ("echo done", 1, "sh ended at once, with exit status 0. It said:\n  done"),
+    ):
+        done = house.synapse("start", "--name", "brief", "sh", "-c", script)
+        assert (done.returncode, done.stdout) == (status, ""), done.stderr
+        assert said in done.stderr
+    done = house.synapse("start", "--json", "sh", "-c", "exit 4")
+    assert (done.returncode, json.loads(done.stderr)["error"]["code"]) == (4, "ended_at_once")
+    assert house.names() == before  # its name is free at once
+    until(lambda: set(house.mine()) <= running)
+
+
+def test_a_program_that_says_nothing_is_started_as_quickly(house: House) -> None:
+    told = house.agent("quiet", "sh", "-c", "exec sleep 60", ready=False)
+    assert alive(told["child_pid"])
+
+
 def test_a_name_that_is_taken_is_refused_and_nothing_is_started(house: House) -> None:
     house.agent("unique")
     running = set(house.mine())
