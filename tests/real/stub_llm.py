@@ -7,6 +7,7 @@ The last words of the person decide:
   LONG n            n numbered lines
   TEXT name         the text of that name in `TEXTS`, as it is
   RUNCMD command    a call of the program's shell tool; after its result: RESULT and its first line
+  CALL tool {...}   a call of that tool with these arguments; after its result likewise
   anything else     ECHO: and the words
 
 Started as a program, it writes one line of JSON for each request: which words came, what was answered, and when.
@@ -88,6 +89,8 @@ def decide(asked: str, tools: Json, result: str | None, schema: Json | None, sys
         if call := shell_call(tools, command):
             return Said([("I will run that.", 0.05)], call)
         return Said([(f"I will run that.\n\n```bash\n{command}\n```\n" if not tools else "NOTOOL", 0.05)])
+    if found := re.findall(r"\bCALL (\w+) (\{.*\})", asked):
+        return Said([("I will call that.", 0.05)], (found[-1][0], json.loads(found[-1][1])))
     return Said([("ECHO: " + asked[:6000], 0.05)])
 
 
