@@ -28,10 +28,8 @@ class Reader:
         return {path: os.stat(path).st_size for path in self._files()}
 
     def _files(self) -> list[str]:
-        """The files that may be it, the newest last; none while a value for its name is missing."""
+        """The files that may be it, the newest last."""
         found = fill(self._record.file, self._values)
-        if "{" in found:
-            return []
         paths = glob.glob(os.path.expanduser(found)) if any(sign in found for sign in "*?[") else [found]
         return sorted((path for path in paths if os.path.isfile(path)), key=lambda path: os.stat(path).st_mtime)
 
@@ -44,6 +42,8 @@ class Reader:
         self, typed: str, before: Mapping[str, int], within: float | None = None
     ) -> tuple[str, dict[str, int]]:
         """The answer to what was typed, and its usage; waits a bounded time until it is written."""
+        if "{" in fill(self._record.file, self._values):
+            return "", {}  # the program has not said which it is
         loop = asyncio.get_running_loop()
         end = loop.time() + (self._record.wait if within is None else within)
         seen, still, turn = -1, loop.time(), Turn(self._record)
