@@ -5,7 +5,7 @@ import os
 from synapse.client.lines import dumps
 from synapse.errors import BadRequest, Refused, SynapseError
 
-OK, FAILED, USAGE, TIME_OVER, INTERRUPTED = 0, 1, 2, 124, 130
+OK, FAILED, USAGE, TIME_OVER, NOT_EXECUTABLE, NOT_FOUND, INTERRUPTED = 0, 1, 2, 124, 126, 127, 130
 
 
 def guarded(run: object, values: "dict[str, object]") -> int:

@@ -169,7 +169,8 @@ def _targets(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
     context_settings={"help_option_names": ["-h", "--help"], "rich_help_config": HELP},
     epilog="`synapse help COMMAND` shows one command with its options and an example.\n\n"
     'Completion in the shell: `eval "$(_SYNAPSE_COMPLETE=bash_source synapse)"` (or `zsh_source`, `fish_source`).\n\n'
-    "Exit status: 0 done, 1 refused or failed, 2 wrong words, 124 the time was over, 130 interrupted.",
+    "Exit status: 0 done, 1 refused or failed, 2 wrong words, 124 the time was over, 126 a program that cannot be run, "
+    "127 none of this name, 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="synapse")
 def synapse() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse.cli import GROUPS, HIDDEN, SECTIONS, full, reference
+from synapse.cli import GROUPS, HIDDEN, SECTIONS, errors, full, reference
 from synapse.cli.command import Argument, Command, Option, Unusual, declared, find, parse
 
 COMMANDS = {command.name: command for command in reference.commands()}
@@ -125,3 +125,11 @@ def test_a_word_below_a_command_is_found_before_the_command_itself() -> None:
 def test_the_page_of_commands_is_what_the_declarations_say() -> None:
     page = reference.PAGE.read_text()
     assert page == reference.page(page), "run: python -m synapse.cli.reference"
+
+
+def test_the_page_of_commands_tells_every_exit_status() -> None:
+    table = reference.PAGE.read_text().partition("**Exit status.**")[2].partition("\n\n`run` and")[0]
+    told = {
+        int(line.split("|")[1]) for line in table.splitlines() if line.startswith("| ") and "status" not in line[:9]
+    }
+    assert told == {value for name, value in vars(errors).items() if name.isupper()}
