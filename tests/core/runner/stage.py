@@ -78,6 +78,11 @@ class Stage:
     def status(self) -> str:
         return self.machine.status
 
+    def hooks(self, event: str, **fields: Any) -> None:
+        """A hook of the program's reports something."""
+        for told in self.hearing.report("hook", event, fields):
+            self.machine.told(told)
+
     def shows(self, text: str, seconds: float = 0.0) -> None:
         """The program writes lines, and time passes."""
         self.writes(text.replace("\n", "\r\n").encode(), seconds)

@@ -1,9 +1,13 @@
 """What an agent does, judged on screens that are shown to the status machine, with a clock that is moved by hand."""
 
+import re
+from dataclasses import replace
+
 import pytest
 
+from synapse.runner.dialogs import Question
+from synapse.runner.parts import Rule
 from synapse.runner.profile import BUILT_IN, Profile, load
-from synapse.runner.status import Question
 from tests.core.runner.stage import Stage
 
 DEMO = load(BUILT_IN / "demo.toml")
@@ -113,6 +117,145 @@ def test_a_dialog_whose_picture_comes_after_its_signal_gets_its_question(demo: S
     assert (demo.status, demo.machine.question) == ("WAITING", None)
     demo.redraws(*DIALOG)
     assert demo.machine.question is not None
+
+
+# -- whose word counts
+
+
+HOOKED = replace(
+    DEMO,
+    rules=(
+        Rule("hook", "Submit", status="PROCESSING", takes=True, prompt="prompt"),
+        Rule("hook", "Ask", status="WAITING", question="what"),
+        Rule("hook", "Stop", status="READY"),
+        Rule("hook", "Limit", status="RATE_LIMITED"),
+        Rule("title", match=re.compile("^busy"), status="PROCESSING"),
+        Rule("title", match=re.compile("^rest"), status="READY"),
+    ),
+    limited=(re.compile(r"^Limit reached.*", re.MULTILINE),),
+)
+
+
+@pytest.fixture
+def hooked() -> Stage:
+    stage = Stage(HOOKED)
+    stage.redraws(*IDLE)
+    assert (stage.status, stage.machine.source) == ("READY", "screen")
+    return stage
+
+
+def test_a_hooks_word_beats_the_screen(hooked: Stage) -> None:
+    hooked.machine.submitted()
+    hooked.redraws(*IDLE, seconds=1)
+    assert hooked.status == "PROCESSING", "it has not said that it took it"
+    hooked.hooks("Submit", prompt="do it")
+    hooked.redraws(*IDLE, seconds=2.5)
+    assert (hooked.status, hooked.machine.source) == ("PROCESSING", "hook Submit")
+    assert hooked.machine.taken("do it", 0.0)
+    assert not hooked.machine.taken("something else", 0.0)
+    hooked.redraws(*BUSY)
+    hooked.hooks("Stop")
+    assert (hooked.status, hooked.machine.source) == ("DONE", "hook Stop")
+    hooked.clock.go(2)
+    assert hooked.status == "DONE", "the picture of its work stands for a while"
+
+
+def test_a_screen_that_contradicts_for_long_counts(hooked: Stage) -> None:
+    hooked.machine.submitted()
+    hooked.hooks("Submit")
+    hooked.redraws(*BUSY, seconds=1)
+    hooked.redraws(*IDLE, seconds=2.9)
+    assert hooked.status == "PROCESSING"
+    hooked.clock.go(0.3)
+    assert (hooked.status, hooked.machine.source) == ("DONE", "screen")
+    hooked.clock.go(60)
+    assert hooked.status == "READY", "the old word does not come back"
+
+
+def test_a_source_that_stays_silent_hands_over_and_is_named_until_it_speaks(hooked: Stage) -> None:
+    hooked.machine.submitted()
+    hooked.redraws(*BUSY)
+    hooked.redraws(*IDLE, seconds=4)
+    assert (hooked.status, hooked.machine.silent) == ("PROCESSING", ())
+    hooked.clock.go(1)
+    assert (hooked.status, hooked.machine.source, hooked.machine.silent) == ("DONE", "screen", ("hook",))
+    hooked.machine.submitted()
+    hooked.redraws(*BUSY)
+    hooked.redraws(*IDLE, seconds=0.5)
+    assert hooked.status == "DONE", "nobody waits for it again"
+    hooked.hooks("Submit")
+    assert (hooked.status, hooked.machine.silent) == ("PROCESSING", ())
+
+
+def test_an_end_before_the_beginning_is_that_of_something_earlier(hooked: Stage) -> None:
+    hooked.machine.submitted()
+    hooked.hooks("Stop")
+    assert hooked.status == "PROCESSING"
+    hooked.hooks("Submit")
+    hooked.hooks("Stop")
+    assert hooked.status == "DONE"
+
+
+def test_after_an_interrupt_the_screen_counts_at_once(hooked: Stage) -> None:
+    hooked.machine.submitted()
+    hooked.hooks("Submit")
+    hooked.redraws(*BUSY)
+    hooked.machine.interrupted()
+    hooked.redraws(*IDLE)
+    assert (hooked.status, hooked.machine.source) == ("DONE", "screen")
+
+
+def test_a_dialog_is_told_by_a_hook_read_from_the_screen_and_over_when_it_has_gone(hooked: Stage) -> None:
+    hooked.machine.submitted()
+    hooked.hooks("Submit")
+    hooked.redraws(*BUSY)
+    hooked.hooks("Ask", what="May I?")
+    assert (hooked.status, hooked.machine.question) == ("WAITING", Question("May I?"))
+    hooked.redraws(*BUSY, seconds=1)
+    assert hooked.status == "WAITING", "its picture has not come yet"
+    hooked.redraws(*DIALOG)
+    assert hooked.machine.question == Question("Do you want to run this command?\n    rm x", ("1 Yes", "2 No"))
+    assert hooked.machine.source == "hook Ask"
+    hooked.redraws(*BUSY, seconds=0.1)
+    assert (hooked.status, hooked.machine.source) == ("PROCESSING", "screen")
+    hooked.hooks("Stop")
+    assert hooked.status == "DONE"
+
+
+def test_a_dialog_that_no_hook_tells_of_counts_after_a_second(hooked: Stage) -> None:
+    hooked.machine.submitted()
+    hooked.hooks("Submit")
+    hooked.redraws(*DIALOG, seconds=0.5)
+    assert hooked.status == "PROCESSING"
+    hooked.clock.go(1)
+    assert (hooked.status, hooked.machine.source) == ("WAITING", "screen")
+
+
+def test_a_lesser_signal_counts_when_the_better_one_never_speaks_or_is_contradicted_for_long(hooked: Stage) -> None:
+    hooked.shows("\x1b]2;busy 1\x07", 0.5)
+    assert (hooked.status, hooked.machine.source) == ("PROCESSING", "title")
+    hooked.shows("\x1b]2;rest\x07", 0.5)
+    assert hooked.status == "DONE"
+    hooked.hooks("Submit")
+    hooked.clock.go(0.01)
+    hooked.shows("\x1b]2;rest 2\x07", 2)
+    assert (hooked.status, hooked.machine.source) == ("PROCESSING", "hook Submit")
+    hooked.clock.go(2)
+    assert (hooked.status, hooked.machine.source) == ("DONE", "title")
+
+
+def test_a_limit_is_told_and_tried_again_after_a_while(hooked: Stage) -> None:
+    hooked.machine.submitted()
+    hooked.hooks("Submit")
+    hooked.hooks("Limit")
+    assert (hooked.status, hooked.machine.source) == ("RATE_LIMITED", "hook Limit")
+    stage = Stage(replace(HOOKED, rules=(), foot=5))
+    stage.redraws("Limit reached: come back at 5 pm", *IDLE)
+    assert (stage.status, stage.machine.question) == ("RATE_LIMITED", Question("Limit reached: come back at 5 pm"))
+    stage.clock.go(899)
+    assert stage.status == "RATE_LIMITED"
+    stage.clock.go(2)
+    assert stage.status == "READY"
 
 
 def test_no_timer_is_left_when_nothing_happens(demo: Stage) -> None:

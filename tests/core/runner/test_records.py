@@ -1,0 +1,98 @@
+"""Answers and tokens from a program's own record, word for word."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synapse.runner.parts import Record, Usage
+from synapse.runner.records import Reader
+
+LONG = (
+    "\n".join(f"line {number} - ünïcode 漢字 🎉" for number in range(300))
+    + "\n\n```python\n  print('x')\n```\n| a | b |\n\nerror: none"
+)
+RECORD = Record(
+    lines={"type": "assistant"},
+    text="message.content[type=text].text",
+    fresh=({"type": "user"},),
+    prompt="message.content",
+    settle=0.05,
+    wait=1.0,
+    usage=Usage({"input": "message.usage.in", "output": "message.usage.out"}, {"type": "assistant"}, once="message.id"),
+)
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"type": "user", "message": {"content": text}}
+
+
+def result() -> dict[str, Any]:
+    return {"type": "user", "message": {"content": [{"type": "tool_result", "content": "ok"}]}}
+
+
+def said(text: str, id: str = "1") -> dict[str, Any]:
+    content = [{"type": "thinking", "text": "hm"}, {"type": "text", "text": text}]
+    return {"type": "assistant", "message": {"id": id, "content": content, "usage": {"in": 10, "out": 2}}}
+
+
+def lines(*entries: dict[str, Any]) -> str:
+    return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "session-7.jsonl"
+
+
+def reader(file: Path, record: Record = RECORD) -> Reader:
+    return Reader(record, {"record": str(file), "session": "7", "folder": str(file.parent)})
+
+
+async def test_the_answer_is_what_was_said_last_word_for_word(file: Path) -> None:
+    file.write_text(lines(user("do it"), said("first I look"), result(), said(LONG, "2")))
+    assert await reader(file).answer("do it", {}) == (LONG, {"input": 20, "output": 4})
+
+
+async def test_only_what_stands_behind_the_prompt_counts(file: Path) -> None:
+    file.write_text(lines(user("do it"), said("old")))
+    before = reader(file).size()
+    with file.open("a") as opened:
+        opened.write("not json\n[1]\n" + lines(user("A2A: and now that"), said("new", "2"), said("er", "3")))
+    assert (await reader(file).answer("A2A: and now that", {}))[0] == "new\n\ner"
+    assert (await reader(file).answer("A2A: and now that", before))[0] == "new\n\ner"
+
+
+async def test_an_answer_that_is_written_late_is_waited_for(file: Path) -> None:
+    file.write_text(lines(user("do it"), said("I will run that"), result()))
+    asking = asyncio.create_task(reader(file).answer("do it", {}))
+    await asyncio.sleep(0.2)
+    assert not asking.done()
+    whole = lines(said("done", "2"))
+    with file.open("a") as opened:
+        opened.write(whole[:20])
+        opened.flush()
+        await asyncio.sleep(0.1)
+        opened.write(whole[20:])
+    assert (await asking)[0] == "done"
+
+
+async def test_an_answer_that_never_comes_is_none(file: Path) -> None:
+    record = Record(lines={"type": "assistant"}, text="text", file="{record}", wait=0.1)
+    assert await reader(file, record).answer("do it", {}) == ("", {})
+    unnamed = Record(lines={"type": "assistant"}, text="text", file="{unnamed}", wait=60.0)
+    assert await reader(file, unnamed).answer("do it", {}) == ("", {})
+
+
+async def test_a_record_that_says_when_it_is_whole_is_believed(file: Path) -> None:
+    record = Record(
+        file="{folder}/*-{session}.jsonl", lines={"kind": "says"}, text="text", end={"kind": "over"}, settle=60.0, wait=5.0,
+        usage=Usage({"total": "total"}, {"kind": "count"}, last=True),
+    )  # fmt: skip
+    counts = [{"kind": "count", "total": 5}, {"kind": "count", "total": 9}]
+    file.write_text(
+        lines({"kind": "says", "text": "a"}, counts[0], {"kind": "says", "text": "b"}, counts[1], {"kind": "over"})
+    )
+    assert await reader(file, record).answer("x", {}) == ("a\n\nb", {"total": 9})
