@@ -61,6 +61,7 @@ class Agent:
         self._link.on_deliver = self._early.append
         self._ended: asyncio.Future[ExitStatus] = self._loop.create_future()
         self._typing: asyncio.Task[None] | None = None
+        self._prepared: Prepared | None = None
         self._owner_joined = asyncio.Event()
 
     def _joining(self) -> dict[str, Any]:
@@ -91,6 +92,7 @@ class Agent:
         try:
             await self._begin(agent)
         except BaseException:
+            self._clear()
             await self._leave("not_started", "The program could not be started.")
             raise
         begun(agent["key"])
@@ -116,6 +118,8 @@ class Agent:
         self._path = Path(paths.run_folder(self._data)) / f"{os.urandom(4).hex()}.sock"
         env = self._environment(agent)
         prepared = self._prepared = self._prepare(env, agent["key"])
+        if not prepared.active:
+            self._profile = self._profile.unaided()
         self._ears = Ears(self._profile, self._path.with_suffix(".hook"), prepared.values)
         await self._ears.open()
         env |= {**prepared.env, HOOK_SOCKET: str(self._ears.path)}
@@ -208,7 +212,11 @@ class Agent:
         reason = self._stopping.reason
         await self._leave(reason, REASONS.get(reason) or _ending(status))
         self._child.close()
-        self._prepared.clear()
+        self._clear()
+
+    def _clear(self) -> None:
+        if self._prepared is not None:
+            self._prepared.clear()
 
     async def _leave(self, reason: str, text: str) -> None:
         self._link.change("agents.leave", reason=reason, text=text)

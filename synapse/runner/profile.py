@@ -5,7 +5,7 @@ import re
 import shlex
 import shutil
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from synapse import paths
@@ -72,6 +72,11 @@ class Profile:
     def patterns(self) -> bool:
         """Is its screen known?"""
         return bool(self.ready)
+
+    def unaided(self) -> "Profile":
+        """The same for a program that was started without what makes it report: only its terminal is left."""
+        rules = tuple(rule for rule in self.rules if rule.source != "hook" and rule.source not in self.streams)
+        return replace(self, rules=rules, streams={})
 
     @property
     def heeded(self) -> tuple[Rule, ...]:
