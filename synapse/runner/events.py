@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from synapse.runner import picking
 from synapse.runner.filling import fill
-from synapse.runner.http import Failed, Server
+from synapse.runner.http import Failed, Server, TooLate
 from synapse.runner.parts import Stream
 from synapse.runner.streams import OnEvent
 
@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 LOOK_AGAIN = 0.25  # seconds between attempts while it starts, and after a loss
 SELDOM = 5.0  # seconds between attempts when it has not come for a while
 STARTS_WITHIN = 60.0
+PATIENCE = (1.0, 2.0, 4.0, 8.0)  # seconds for the stream to begin: a starting program may lose who comes too early
 
 
 def server(url: str, login: str, values: Mapping[str, str]) -> tuple[Server, str] | None:
@@ -45,13 +46,15 @@ class Listener:
 
     async def _listen(self, server: Server, path: str) -> None:
         loop = asyncio.get_running_loop()
-        since = loop.time()
+        since, attempt = loop.time(), 0
         while True:
             try:
-                async with aclosing(server.events(path)) as events:
+                async with aclosing(server.events(path, PATIENCE[min(attempt, len(PATIENCE) - 1)])) as events:
                     async for fields in events:
-                        since = loop.time()
+                        since, attempt = loop.time(), 0
                         self._on_event(self._name, picking.text(fields, self._stream.event), fields)
+            except TooLate:
+                attempt += 1
             except Failed as error:
                 logger.debug("%s: %s", self._name, error)
             await asyncio.sleep(LOOK_AGAIN if loop.time() - since < STARTS_WITHIN else SELDOM)

@@ -22,6 +22,10 @@ class Failed(OSError):
     """No answer, or none that can be understood."""
 
 
+class TooLate(Failed):
+    """Somebody is there, and has not answered in time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """Where a program listens, and the name and password it wants (`NAME:PASSWORD`)."""
@@ -41,16 +45,19 @@ class Server:
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """The status and the JSON of an answer; Failed when there is none."""
         try:
-            async with asyncio.timeout(WITHIN), self._asked(method, path, body) as answer:
+            async with asyncio.timeout(WITHIN), self._asked(method, path, body, WITHIN) as answer:
                 content = b"".join([piece async for piece in answer.pieces()])
                 return answer.status, loads(content) if content.strip() else None
         except _BROKEN as error:
             raise Failed(f"{method} {path}: {error or type(error).__name__}") from None
 
-    async def events(self, path: str) -> AsyncGenerator[dict[str, Any], None]:
-        """The JSON objects of a stream of server-sent events; it ends, or raises Failed, when the connection does."""
+    async def events(self, path: str, within: float = WITHIN) -> AsyncGenerator[dict[str, Any], None]:
+        """The JSON objects of a stream of server-sent events; it ends, or raises Failed, when the connection does.
+
+        `within`: seconds for it to begin.
+        """
         try:
-            async with self._asked("GET", path, None) as answer:
+            async with self._asked("GET", path, None, within) as answer:
                 if answer.status != 200:
                     raise Failed(f"{path}: status {answer.status}")
                 async for content in _data(answer.pieces()):
@@ -60,11 +67,13 @@ class Server:
                         continue
                     if isinstance(fields, dict):
                         yield fields
+        except TimeoutError:
+            raise TooLate(f"{path}: no answer in {within:g} s") from None
         except _BROKEN as error:
             raise Failed(f"{path}: {error or type(error).__name__}") from None
 
     @asynccontextmanager
-    async def _asked(self, method: str, path: str, body: Any) -> "AsyncIterator[_Answer]":
+    async def _asked(self, method: str, path: str, body: Any, within: float) -> "AsyncIterator[_Answer]":
         async with asyncio.timeout(WITHIN):
             reader, writer = await asyncio.open_connection(self.host, self.port, limit=MOST)
         try:
@@ -75,7 +84,7 @@ class Server:
             if content:
                 heads += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
             writer.write("\r\n".join([*heads, "", ""]).encode() + content)
-            yield await _Answer.begun(reader)
+            yield await _Answer.begun(reader, within)
         finally:
             writer.close()
 
@@ -89,8 +98,8 @@ class _Answer:
         self._heads = heads
 
     @classmethod
-    async def begun(cls, reader: asyncio.StreamReader) -> "_Answer":
-        async with asyncio.timeout(WITHIN):
+    async def begun(cls, reader: asyncio.StreamReader, within: float) -> "_Answer":
+        async with asyncio.timeout(within):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         status = head[0].split(" ")[1:2]
         named = (line.partition(":") for line in head[1:] if line)

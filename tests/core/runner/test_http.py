@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 import pytest
 from aiohttp import encode_basic_auth, web
 
-from synapse.runner.http import Failed, Server
+from synapse.runner.http import Failed, Server, TooLate
 
 
 @asynccontextmanager
@@ -120,3 +120,17 @@ def test_only_this_machine_is_asked() -> None:
         with pytest.raises(ValueError, match="is no http"):
             Server.of(url)
     assert Server.of("http://localhost:81/event", "a:b") == Server("localhost", 81, "a:b")
+
+
+async def test_a_stream_that_does_not_begin_is_given_up() -> None:
+    never = asyncio.Event()
+
+    async def nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await never.wait()
+        writer.close()
+
+    server = await asyncio.start_server(nothing, "127.0.0.1", 0)
+    async with server, aclosing(Server("127.0.0.1", server.sockets[0].getsockname()[1]).events("/", 0.05)) as events:
+        with pytest.raises(TooLate):
+            await anext(events)
+        never.set()
