@@ -36,6 +36,7 @@ from synapse.hub.presence import Presences
 from synapse.hub.prompts import Answers, Prompts
 from synapse.hub.reactions import Reactions
 from synapse.hub.recovery import Level, Recovery
+from synapse.hub.rules import Rules
 from synapse.hub.sessions import Session
 from synapse.hub.subscriptions import Subscriptions
 from synapse.hub.sweeper import Processes, Sweeper
@@ -124,6 +125,7 @@ class Core:
         self.recovery = Recovery(self.hub, retry=retry, folded=self._folded, whole=self._whole)
         self.deliveries = Deliveries(self.hub)
         self.answers = Answers(self.hub)
+        self.rules = Rules(self.hub)
         self.presences = Presences(self.hub)
         self.sweeper = Sweeper(self.hub, processes)
         self._session = Session(key="hub")
@@ -199,6 +201,7 @@ class Core:
     async def close(self) -> None:
         """Write the end, the snapshots and everything that is queued; answer what can be answered."""
         self.sweeper.close()
+        self.rules.close()
         self.reactions.close()
         await self.background.close()
         hub = self.hub

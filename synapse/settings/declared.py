@@ -151,6 +151,13 @@ _DECLARED = {
             "agents.save_prompt", bool, True, "Does `run` offer to save a named agent when it ends?",
             environ=("SYNAPSE_AGENT_SAVE_PROMPT_ENABLED",),
         ),
+        Setting(
+            "approvals.mode", str, "ask",
+            "Who answers agents' permission dialogs: you (ask), or your rules where they are sure; docs/attention.md.",
+            choices=("ask", "allow-list", "deny-list"),
+        ),
+        Setting("approvals.allow", tuple, (), "With allow-list: regular expressions of commands that are approved."),
+        Setting("approvals.deny", tuple, (), "With deny-list: regular expressions of commands that wait for you."),
         Setting("plugins.disabled", tuple, (), "Plugins that the hub and the commands leave out, by name."),
     )
 }  # fmt: skip

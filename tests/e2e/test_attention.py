@@ -230,3 +230,18 @@ def test_an_answer_waits_for_a_runner_that_is_stopped_and_is_then_pressed_once(h
     assert house.task(task)["answer"] == "hi"
     kinds = [event["kind"] for event in house.events()]
     assert (kinds.count("prompts.answered"), kinds.count("prompts.closed")) == (1, 1)
+
+
+def test_a_rule_of_the_persons_settings_approves_what_it_is_sure_of_and_nothing_else(house: House) -> None:
+    settings = house.data / ".config" / "synapse" / "settings.toml"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text("[approvals]\nmode = 'allow-list'\nallow = ['echo .*', 'rm .*']\n")
+    house.agent("bob")
+    assert house.send("bob", "RUN echo hi; echo there") == "hi\nthere"
+    [event] = [event for event in house.events() if event["kind"] == "prompts.answered"]
+    assert (event["by"], event["body"]["rule"]) == ("hub", "approvals.allow: 'echo .*'")
+    task = house.queue("bob", "RUN rm -rf some-folder")
+    [item] = waiting(house)
+    assert (item["task_id"], item["command"]) == (task, "rm -rf some-folder")
+    assert house.synapse("reject", item["id"]).returncode == 0
+    house.task(task)
