@@ -10,14 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from synapse import names, paths
-from synapse.runner import profile as profiles
+from synapse import paths
 from synapse.runner.approve import Approvals
 from synapse.runner.beginning import Beginning, ended_at_once
 from synapse.runner.delivery import Delivery
 from synapse.runner.draft import Draft
 from synapse.runner.ears import Ears
 from synapse.runner.flow import Flow
+from synapse.runner.identity import environment, joining
 from synapse.runner.keys import Token, match_key
 from synapse.runner.letters import Letters, Message, Turn
 from synapse.runner.link import Link
@@ -28,10 +28,10 @@ from synapse.runner.queries import DEFAULTS, parse_probe
 from synapse.runner.records import Reader
 from synapse.runner.rules import Told
 from synapse.runner.silence import Silence
-from synapse.runner.spec import Spec, log_path
+from synapse.runner.spec import Spec, keep_screen
 from synapse.runner.start import HOOK_SOCKET, Prepared, forget_old, prepare
 from synapse.runner.status import WAITING, StatusMachine
-from synapse.runner.stopping import REASONS, TERM_GRACE, Stopping
+from synapse.runner.stopping import REASONS, TERM_GRACE, Stopping, ending
 from synapse.runner.terminal import Terminal
 from synapse.runner.turns import Turns
 from synapse.runner.viewer import Viewer
@@ -53,7 +53,7 @@ class Agent:
         self._argv = argv
         self._data = data
         self._loop = asyncio.get_running_loop()
-        self._link = Link(self._joining(), data=data, socket=spec.socket)
+        self._link = Link(joining(spec, profile, argv[0]), data=data, socket=spec.socket)
         self._beginning = Beginning()
         self._draft = Draft()
         self._last_key = 0.0
@@ -63,23 +63,6 @@ class Agent:
         self._typing: asyncio.Task[None] | None = None
         self._prepared: Prepared | None = None
         self._owner_joined = asyncio.Event()
-
-    def _joining(self) -> dict[str, Any]:
-        spec, pid = self._spec, os.getpid()
-        joining: dict[str, Any] = {
-            "profile": self._profile.name if self._profile.command else _profile_name(self._argv[0]),
-            "name": spec.name,
-            "role": spec.role,
-            "skill_set": spec.skill_set,
-            "workspace": spec.workspace,
-            "folder": "" if spec.workspace else spec.folder,
-            "cwd": spec.cwd,
-            "pid": pid,
-            "pid_start": start_of(pid),
-            "ports": self._profile.ports,
-            "port": spec.port,
-        }
-        return joining
 
     # -- life
 
@@ -116,7 +99,7 @@ class Agent:
         spec = self._spec
         facts = parse_probe(spec.probe.encode("latin-1")) if spec.probe else DEFAULTS
         self._path = Path(paths.run_folder(self._data)) / f"{os.urandom(4).hex()}.sock"
-        env = self._environment(agent)
+        env = environment(agent, port=self._link.port, socket=spec.socket, data=self._data)
         prepared = self._prepared = self._prepare(env, agent["key"])
         if not prepared.active:
             self._profile = self._profile.unaided()
@@ -138,7 +121,9 @@ class Agent:
             link=self._link, profile=self._profile, terminal=terminal, status=self._status, reader=reader
         )
         self._stopping = Stopping(self._loop, self._child, self._ask_to_stop)
-        press = Press(child=self._child, terminal=terminal, viewers=viewers, profile=self._profile)
+        press = Press(
+            child=self._child, terminal=terminal, viewers=viewers, profile=self._profile, values=prepared.values
+        )
         self._approvals = Approvals(link=self._link, status=self._status, press=press, last_key=lambda: self._last_key)
         self._silence = Silence(self._loop, self._status)
         self._connect()
@@ -183,23 +168,6 @@ class Agent:
         forget_old(self._data)
         return prepare(profile.start, self._argv, own, cwd=spec.cwd, data=self._data, key=key, env=env)
 
-    def _environment(self, agent: dict[str, Any]) -> dict[str, str]:
-        """The child's environment: what its starter had, and who it is."""
-        env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-        env.setdefault("TERM", "xterm-256color")
-        port = self._link.port
-        env.update(
-            SYNAPSE_AGENT_ID=agent["id"],
-            SYNAPSE_AGENT_NAME=agent["name"],
-            SYNAPSE_WORKSPACE=agent["workspace"],
-            SYNAPSE_URL=f"http://127.0.0.1:{port}",
-            SYNAPSE_PORT=str(port),
-            SYNAPSE_SOCKET=self._spec.socket,
-            SYNAPSE_DATA=self._data,
-        )
-        env.setdefault("SYNAPSE_COMMAND", profiles.own_command())
-        return env
-
     async def _finish(self, status: ExitStatus) -> None:
         self._flow.catch_up()
         self._stopping.over()
@@ -208,9 +176,9 @@ class Agent:
         self._turns.close()
         self._ears.close()
         await self._viewers.finish(status, self._stopping.reason)
-        self._keep_screen()
+        keep_screen(self._data, self._link.agent["key"], self._terminal)
         reason = self._stopping.reason
-        await self._leave(reason, REASONS.get(reason) or _ending(status))
+        await self._leave(reason, REASONS.get(reason) or ending(status))
         self._child.close()
         self._clear()
 
@@ -222,15 +190,6 @@ class Agent:
         self._link.change("agents.leave", reason=reason, text=text)
         await self._link.flush(3.0)
         await self._link.close()
-
-    def _keep_screen(self) -> None:
-        """What was on its terminal, for `synapse logs` afterwards."""
-        path = log_path(self._data, self._link.agent["key"], ".txt")
-        try:
-            path.write_text("\n".join([*self._terminal.history(), *self._terminal.lines()]).rstrip() + "\n")
-            path.chmod(0o600)
-        except OSError as error:
-            logger.warning("its last screen cannot be kept: %s", error)
 
     # -- what happens
 
@@ -337,16 +296,6 @@ class Agent:
 def _presses(token: Token, key: str) -> bool:
     named = {"\x1b": "escape", "\x03": "ctrl-c"}.get(key)
     return token.data == key.encode() or (named is not None and match_key(token, named))
-
-
-def _ending(status: ExitStatus) -> str:
-    if status.signal is None:
-        return f"It ended with exit status {status.code}."
-    return f"It was ended by signal {status.signal} ({signal.Signals(status.signal).name})."
-
-
-def _profile_name(program: str) -> str:
-    return names.fit(os.path.basename(program), profiles.GENERIC)
 
 
 def _wall(loop: asyncio.AbstractEventLoop, moment: float) -> float:

@@ -41,7 +41,7 @@ class Message:
 class Turn:
     """One message that is in the terminal now."""
 
-    __slots__ = ("above", "before", "delivered", "line", "mark", "message", "said", "typed", "usage")
+    __slots__ = ("above", "before", "delivered", "failure", "line", "mark", "message", "said", "typed", "usage")
 
     def __init__(self, message: Message, typed: str, *, mark: Mark, above: str, line: str) -> None:
         self.delivered = False  # it has been seen to be submitted
@@ -52,6 +52,7 @@ class Turn:
         self.line = line  # the cursor's row before it was typed
         self.before: dict[str, int] = {}  # how long the program's record was by then
         self.said = ""  # the answer, as the program itself reports it
+        self.failure = ""  # why it has failed, as the program itself reports it
         self.usage: dict[str, int] = {}  # its tokens
 
 

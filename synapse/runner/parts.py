@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from synapse.client.lines import loads
 from synapse.runner import picking
 
 STATUSES = ("", "READY", "PROCESSING", "WAITING", "RATE_LIMITED")
@@ -23,6 +24,7 @@ class Rule:
     takes: bool = False  # it says that what was submitted was taken
     begins: bool = False  # it says that the agent's own session is another one now
     answer: str = ""
+    failure: str = ""  # why it has failed; the task fails with it
     question: str = ""
     choices: str = ""
     prompt: str = ""
@@ -83,6 +85,26 @@ class Stream:
     def __post_init__(self) -> None:
         if bool(self.file) == bool(self.url):
             raise ValueError("a stream needs the key 'file' or the key 'url'")
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """One `[[approve.http]]`: where a program lists what it asks now, and where and how it takes the answer."""
+
+    list: str  # URLs of this machine
+    reply: str  # `{id}` is the question's
+    choices: dict[str, str]  # by a pattern of the choice: the JSON that is sent; `{choice}` is its text
+    id: str = "id"  # where a question has its id
+    about: str = ""  # where it has what its dialog shows, too: that tells several apart
+    login: str = ""
+
+    def __post_init__(self) -> None:
+        for pattern, body in self.choices.items():
+            try:
+                re.compile(pattern)
+                loads(body.encode())
+            except (re.error, ValueError) as error:
+                raise ValueError(f"'approve.http.choices.{pattern}': {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ class Told:
     status: str = ""
     takes: bool = False
     answer: str = ""
+    failure: str = ""
     question: str = ""
     choices: tuple[str, ...] = ()
     prompt: str = ""
@@ -91,6 +92,7 @@ class Hearing:
             rule.status,
             rule.takes,
             answer=picking.text(fields, rule.answer),
+            failure=picking.text(fields, rule.failure),
             question=picking.text(fields, rule.question),
             choices=tuple(choices.split("\n")) if choices else (),
             prompt=picking.text(fields, rule.prompt),

@@ -1,11 +1,15 @@
 """What a runner is told at its start, and where its traces lie."""
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from synapse import paths
+from synapse.runner.terminal import Terminal
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +43,13 @@ def log_path(data: str, key: str, ending: str) -> Path:
     folder = os.path.join(data, "logs")
     paths.make_private(folder)
     return Path(folder) / f"{key}{ending}"
+
+
+def keep_screen(data: str, key: str, terminal: Terminal) -> None:
+    """Keep what was on an agent's terminal, for `synapse logs` afterwards."""
+    path = log_path(data, key, ".txt")
+    try:
+        path.write_text("\n".join([*terminal.history(), *terminal.lines()]).rstrip() + "\n")
+        path.chmod(0o600)
+    except OSError as error:
+        logger.warning("its last screen cannot be kept: %s", error)

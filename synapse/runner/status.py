@@ -150,7 +150,8 @@ class StatusMachine:
             self._decide(told.source, WAITING, Question(told.question, told.choices) if told.question else None)
             self._look_in(self._patience)
         else:
-            self._weigh(told.source, fresh=True)
+            limit = Question(told.question) if told.status == RATE_LIMITED and told.question else None
+            self._weigh(told.source, fresh=True, question=limit)
 
     def stopped(self) -> None:
         """The program has ended."""
@@ -177,6 +178,8 @@ class StatusMachine:
 
     def _decide(self, source: str, status: str, question: Question | None = None) -> None:
         self._submitted, self._leader = 0.0, source
+        if status == RATE_LIMITED != self.status:
+            self._loop.call_later(self._profile.limit_lasts, self._limit_ends, self._sent)
         if (status, self._labels[source]) != (self._plain, self.source):
             self._trust.decided(self._loop.time())
         self._set(status, self._labels[source], question)
@@ -262,13 +265,12 @@ class StatusMachine:
         if not limit:
             self._sees(READY)
             return
-        if self.status != RATE_LIMITED:
-            self._loop.call_later(self._profile.limit_lasts, self._limit_ends, self._mark)
         self._decide(SCREEN, RATE_LIMITED, Question(limit))
 
-    def _limit_ends(self, mark: Mark | None) -> None:
-        if self.status == RATE_LIMITED and self._mark == mark:
+    def _limit_ends(self, sent: float) -> None:
+        if self.status == RATE_LIMITED and self._sent == sent:
             self._limit_over = True
+            self._trust.forget()
             self._look_in(0.0)
 
     def _judge_by_stillness(self, quiet: float) -> None:

@@ -1,10 +1,11 @@
 """How an agent's program is ended: asked in its own way, then as a closed terminal does, then by signals."""
 
 import asyncio
+import signal
 from collections.abc import Callable
 from typing import Any
 
-from synapse.runner.process import Child
+from synapse.runner.process import Child, ExitStatus
 
 GRACE = 30.0  # seconds between the request to stop and SIGTERM
 TERM_GRACE = 5.0  # seconds between SIGTERM and SIGKILL
@@ -56,3 +57,10 @@ class Stopping:
         if not self._over:
             self._child.hangup()
             self._loop.call_later(HANGUP_GRACE, lambda: self.now(self.reason, TERM_GRACE))
+
+
+def ending(status: ExitStatus) -> str:
+    """How a program ended, in a sentence."""
+    if status.signal is None:
+        return f"It ended with exit status {status.code}."
+    return f"It was ended by signal {status.signal} ({signal.Signals(status.signal).name})."

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from synapse.runner.dialogs import Question
 from synapse.runner.letters import Turn
@@ -74,7 +75,7 @@ class Turns:
         turn = self._turn
         if turn is None or self._status.is_earlier(told):
             return
-        turn.said = told.answer or turn.said
+        turn.said, turn.failure = told.answer or turn.said, told.failure or turn.failure
         for name, count in told.usage.items():
             turn.usage[name] = turn.usage.get(name, 0) + count
 
@@ -121,7 +122,7 @@ class Turns:
             return
         self._turn = None
         if turn.message.task:
-            text = question.text if question is not None else turn.said
+            text = question.text if question is not None else turn.said or turn.failure
             what = {"text": text, "source": "screen", "failed": True, "reason": "rate_limited"}
             self._link.change("tasks.complete", task=turn.message.task, **what)
 
@@ -159,7 +160,10 @@ class Turns:
         return text, "screen" if text else "none"
 
     def _complete(self, turn: Turn, text: str, source: str) -> None:
-        more = {"usage": dict(turn.usage)} if turn.usage else {}
+        more: dict[str, Any] = {"usage": dict(turn.usage)} if turn.usage else {}
+        if turn.failure:
+            more |= {"failed": True, "reason": "agent"}
+            text = text if turn.failure in text else f"{turn.failure}: {text}" if text else turn.failure
         self._link.change("tasks.complete", task=turn.message.task, text=text, source=source, **more)
 
     def _handed_in(self, task: "asyncio.Task[None]") -> None:
