@@ -36,6 +36,7 @@ GROUPS = {
     "agents": "saving",
     "worktree": "worktree",
     "rename": "agents",
+    "leave": "agents",
     "logs": "logs",
     "config": "config",
     "init": "init",
@@ -53,7 +54,7 @@ SECTIONS = {
     "Talk": ("send", "reply", "interrupt", "broadcast", "shell", "inbox", "wait", "listen", "advertise"),
     "Attention": ("waiting", "approve", "reject"),
     "Look": ("who", "list", "status", "state", "manifest", "offers", "history", "events", "relay", "ingest", "logs"),
-    "Agents": ("run", "start", "attach", "jump", "stop", "kill", "rename", "agents", "worktree"),
+    "Agents": ("run", "start", "attach", "jump", "stop", "kill", "rename", "leave", "agents", "worktree"),
     "Settings": ("config", "init", "reset", "doctor", "plugins"),
     "The hub": ("serve", "hub", "restart", "backup", "demo"),
 }

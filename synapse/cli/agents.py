@@ -88,6 +88,19 @@ def rename(
     return 0
 
 
+def leave(name: str, *, workspace: "str | None", as_json: bool) -> int:
+    """End what `--from NAME` began: the name of a plain client is nobody's again."""
+    with Client("", workspace or "", start=False) as client:
+        agent = client.call("agents.show", target=name)["agent"]
+    assert isinstance(agent, dict)
+    if agent["agent_type"] != "client":
+        raise Refused("not_a_client", f"'{name}' is no plain client: `synapse stop {name}` ends an agent.")
+    with Client(str(agent["name"]), str(agent["workspace"]), start=False) as client:
+        left = client.change("agents.leave", reason="left", text=f"{agent['name']} left.")
+    os.write(1, dumps(left) if as_json else f"{agent['name']} is not here any more\n".encode())
+    return 0
+
+
 def runner(*, ready_fd: int) -> int:
     """The process behind an agent (internal)."""
     from synapse.runner.main import main
@@ -128,6 +141,10 @@ COMMANDS = (
         Argument("name", help="The new name.", required=False),
         Option("--clear", flag=True, help="Back to the automatic name."), AS_JSON, FROM, WORKSPACE,
         example="synapse rename claude-8100 reviewer", quick=True,
+    ),
+    Command(
+        "leave", leave, "End a plain client that `--from NAME` began; its unread mail is kept for a week.",
+        Argument("name", help="Its name."), WORKSPACE, AS_JSON, example="synapse leave ci", quick=True,
     ),
     Command("_runner", runner, "The process behind an agent.", Option("--ready-fd", kind=int, help="Where to say it."),
             example="synapse _runner", quick=True),

@@ -205,10 +205,12 @@ class LeaveRequest(Change, kw_only=True):
 
 @change("agents.leave")
 def leave(call: Call, request: LeaveRequest) -> AgentReply:
-    """End this agent's stay; its port and name are free, its task says why."""
+    """End one's stay: port and name are free, an agent's task says why. An agent's own runner alone does it."""
     agent = call.state(Agents).get(call.by)
     if agent is None:
         raise NotFound("not_joined", "You are not here any more.")
+    if agent.wrapped and call.session.runner_of != agent.key:
+        raise Refused("not_a_runner", f"An agent's stay ends with its program: `synapse stop {agent.name}`.")
     depart(call, agent, request.reason, request.text or "The agent was stopped.")
     return _described(agent, call)
 

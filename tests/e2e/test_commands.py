@@ -205,6 +205,17 @@ def test_status_shows_the_hub_and_a_participant(shell: Shell) -> None:
     assert "pat" in shell.ok("status", "me")
 
 
+def test_a_plain_client_stays_until_it_leaves(shell: Shell) -> None:
+    assert shell.run("wait", "--timeout", "0.1", "--from", "passer-by").returncode == 124
+    assert "passer-by" in shell.ok("list", "--all")
+    assert shell.ok("leave", "passer-by") == "passer-by is not here any more\n"
+    assert "passer-by" not in shell.ok("list", "--all")
+    gone = shell.run("leave", "passer-by")
+    assert (gone.returncode, "passer-by" in gone.stderr) == (1, True)
+    me = shell.run("leave", "pat")
+    assert (me.returncode, "no plain client" in me.stderr) == (1, True)
+
+
 def test_state_and_history_show_tasks_with_names(shell: Shell) -> None:
     task = send(shell, "bob", "write it down\nplease", "--from", "alice")
     assert task in shell.ok("state")

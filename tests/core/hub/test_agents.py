@@ -253,3 +253,11 @@ async def test_a_broadcast_that_lies_under_both_names_is_one_message_after_a_ren
     await agent("agents.rename", name="bob")
     assert [m["text"] for m in (await agent("messages.inbox"))["messages"]] == ["to all"]
     assert bench.picture() == bench.refolded()
+
+
+async def test_an_agents_stay_is_ended_by_its_own_runner_and_by_nobody_else(bench: Bench) -> None:
+    bob, ci = await bench.agent("bob"), bench.client("ci")
+    assert (await bench.command(bob).refused("agents.leave")).code == "not_a_runner"
+    await ci("messages.send", to="bob", text="hi")
+    await ci("agents.leave", reason="left")
+    await bob("agents.leave")
