@@ -1,9 +1,10 @@
-"""Answers a dialog in the program's own way: a digit, a letter, arrows and Enter, or keys, as its profile says."""
+"""Answers a dialog in the program's own way: a digit, a letter, arrows and Enter, keys, or HTTP, as its profile says."""
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from synapse.runner.answering import Answers
 from synapse.runner.process import Child
 from synapse.runner.profile import Profile
 from synapse.runner.status import Question
@@ -24,11 +25,14 @@ _LETTER = re.compile(r"\((\w|esc)\)\s*$|^\W*\((\w)\)", re.IGNORECASE)
 class Press:
     """Presses the keys of a choice. Says why not, when it cannot be made; half a way is never confirmed."""
 
-    def __init__(self, *, child: Child, terminal: Terminal, viewers: Viewers, profile: Profile) -> None:
+    def __init__(
+        self, *, child: Child, terminal: Terminal, viewers: Viewers, profile: Profile, values: Mapping[str, str]
+    ) -> None:
         self._child = child
         self._terminal = terminal
         self._viewers = viewers
         self._profile = profile
+        self._answers = Answers(profile.answering, values)
 
     # -- what a dialog offers
 
@@ -74,6 +78,8 @@ class Press:
             if choice >= len(question.choices):
                 return "It has no such choice."
             by = self._profile.approve_by
+            if by == "http":
+                return await self._answers.give(question, question.choices[choice])
             if by == "arrows" and self._profile.marker is not None:
                 return await self._move(question, choice, stands)
             if by == "arrows":

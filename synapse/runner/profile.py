@@ -11,7 +11,7 @@ from pathlib import Path
 from synapse import paths
 from synapse.errors import BadRequest, NotFound
 from synapse.runner import profile_tables
-from synapse.runner.parts import GENERAL, SCREEN, Record, Rule, Session, Start, Stream
+from synapse.runner.parts import GENERAL, SCREEN, Answering, Record, Rule, Session, Start, Stream
 
 BUILT_IN = Path(__file__).with_name("profiles")
 GENERIC = "generic"
@@ -51,7 +51,7 @@ class Profile:
     answer_first: re.Pattern[str] | None = None  # what marks the first line of an answer, and is cut off
     answer_rest: re.Pattern[str] | None = None  # what the lines behind it begin with
     drop: tuple[re.Pattern[str], ...] = field(default=())  # lines of the frame, which are no answer
-    approve_by: str = ""  # how a choice is made in a dialog: `digit`, `letter`, `arrows`, `keys`; "" = not from outside
+    approve_by: str = ""  # how a choice is made: `digit`, `letter`, `arrows`, `keys`, `http`; "" = not from outside
     approve_yes: re.Pattern[str] | None = None  # the choice that means yes; else the first
     approve_no: re.Pattern[str] | None = None  # the choice that means no; where there is none, `decline` is pressed
     accept: tuple[str, ...] = ()  # by keys: what says yes
@@ -59,6 +59,7 @@ class Profile:
     approve_enter: bool = False  # is Enter pressed behind a digit or a letter?
     marker: re.Pattern[str] | None = None  # by arrows: what the line of the marked choice begins with
     across: bool = False  # by arrows: the choices stand side by side
+    answering: tuple[Answering, ...] = ()  # by http
     command_asked: re.Pattern[str] | None = None  # in a dialog: the command that it asks about, in its groups
     answer_from: tuple[str, ...] = ("signal", "record", "screen")
     trust: tuple[str, ...] = ()  # its sources, the best first; by default in the order of `rules`

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from synapse.runner.parts import SCREEN, SOURCES, Record, Rule, Session, Start, Stream
+from synapse.runner.parts import SCREEN, SOURCES, Answering, Record, Rule, Session, Start, Stream
 from synapse.runner.tables import build, typed
 
 TABLES: dict[str, dict[str, str]] = {
@@ -50,7 +50,7 @@ TABLES: dict[str, dict[str, str]] = {
 _PATTERNS = {"busy", "ready", "waiting", "limited", "drop"}
 _PATTERN = {"choice", "placeholder", "composer", "answer_first", "answer_rest"}
 _PATTERN |= {"approve_yes", "approve_no", "marker", "command_asked"}
-_ONE_OF = {"approve_by": ("", "digit", "letter", "arrows", "keys")}
+_ONE_OF = {"approve_by": ("", "digit", "letter", "arrows", "keys", "http")}
 
 
 def read(tables: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
@@ -80,6 +80,9 @@ def _parts(tables: dict[str, Any]) -> dict[str, Any]:
     answer = tables.get("answer")
     if isinstance(answer, dict) and "record" in answer:
         parts["record"] = build(Record, answer.pop("record"), "answer.record")
+    approve = tables.get("approve")
+    if isinstance(approve, dict) and "http" in approve:
+        parts["answering"] = typed(tuple[Answering, ...], approve.pop("http"), "approve.http")
     return parts
 
 

@@ -87,7 +87,9 @@ def test_what_is_neither_is_not_found_as_a_shell_would_say(own: Path, words: tup
 
 def test_the_names_in_a_file_cover_every_field() -> None:
     named = {field for fields in profile_tables.TABLES.values() for field in fields.values()}
-    assert named | {"start", "rules", "streams", "session", "record"} == set(Profile.__dataclass_fields__) - {"name"}
+    assert named | {"start", "rules", "streams", "session", "record", "answering"} == set(
+        Profile.__dataclass_fields__
+    ) - {"name"}
 
 
 @pytest.mark.parametrize("path", sorted(BUILT_IN.glob("*.toml")), ids=lambda path: str(path.stem))
