@@ -16,6 +16,8 @@ _PUBLIC = {
         "Background", "Call", "Column", "Extension", "Guard", "Owed", "Reaction", "Route", "Section", "hookimpl",
     ),
     "ids": ("ulid",),
+    "settings": ("Setting", "setting"),
+    "cli.chosen": ("chosen",),
     "cli.command": ("AS_JSON", "COMMON", "FROM", "NO_START", "WORKSPACE", "Argument", "Command", "Option", "text_of"),
     "cli.table": ("clock_time", "one_line", "since", "table", "write", "write_text"),
     "client.agent": ("Agent",),
@@ -25,10 +27,11 @@ _PUBLIC = {
     "lite": ("decode_lite", "encode_lite"),
 }  # fmt: skip
 _HOMES = {name: module for module, names in _PUBLIC.items() for name in names}
-_RENAMED = {"clock_time": "clock"}  # `synapse.clock` is a module
+_RENAMED = {"clock_time": "clock", "setting": "value"}  # `synapse.clock` is a module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from synapse.cli.chosen import chosen as chosen
     from synapse.cli.command import AS_JSON as AS_JSON
     from synapse.cli.command import COMMON as COMMON
     from synapse.cli.command import FROM as FROM
@@ -65,6 +68,8 @@ if TYPE_CHECKING:
     from synapse.lite import decode_lite as decode_lite
     from synapse.lite import encode_lite as encode_lite
     from synapse.projection import Projection as Projection
+    from synapse.settings import Setting as Setting
+    from synapse.settings import value as _value
     from synapse.verb import Change as Change
     from synapse.verb import Permission as Permission
     from synapse.verb import Reply as Reply
@@ -78,6 +83,7 @@ if TYPE_CHECKING:
     from synapse.verb import wait as wait
 
     clock_time = _clock
+    setting = _value
 
 
 def __getattr__(name: str) -> object:

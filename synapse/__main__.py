@@ -41,7 +41,14 @@ def _meant(words: "list[str]") -> "list[str]":
         return words
     from synapse.runner.profile import exists
 
-    return ["run", *words] if exists(words[0]) else words
+    return ["run", *words] if exists(words[0]) or _contributed(words[0]) else words
+
+
+def _contributed(name: str) -> bool:
+    """Is it a plugin's profile, and no plugin's command?"""
+    from synapse.cli import contributed
+
+    return not contributed.commands(name) and contributed.profile(name)
 
 
 def _quick(words: "list[str]") -> "int | None":

@@ -2,7 +2,7 @@
 
 A plugin is a module named by an entry point of the group `synapse.plugins`, with functions of these names marked by
 `synapse.hookimpl`. Its verbs, kinds, projections and tables begin with the entry point's name. The command line asks
-only for the commands and extensions, so what else a plugin needs is best imported inside its hooks.
+only for settings, profiles, commands and extensions, so what else a plugin needs is best imported inside its hooks.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -16,7 +16,10 @@ from synapse.projection import Projection
 from synapse.verb import Verb
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from synapse.follower import Table  # SQLite comes with it: a command needs none
+    from synapse.settings import Setting
 
 GROUP = "synapse.plugins"
 hookspec = pluggy.HookspecMarker("synapse")
@@ -155,6 +158,16 @@ class Hooks:
     """The hooks, with what each promises."""
 
     @hookspec
+    def synapse_settings(self) -> "Iterable[Setting]":
+        """Settings of the plugin's own, asked for before everything else."""
+        return ()
+
+    @hookspec
+    def synapse_profiles(self) -> "Iterable[Path]":
+        """Folders with profiles, one TOML file for each program."""
+        return ()
+
+    @hookspec
     def synapse_facts(self) -> Iterable[type[Fact]]:
         """The kinds of events that the plugin writes."""
         return ()
@@ -216,4 +229,4 @@ class Hooks:
 
 
 NAMES = tuple(name for name in vars(Hooks) if name.startswith("synapse_"))
-FOR_COMMANDS = ("synapse_commands", "synapse_extensions")  # what the command line asks for
+FOR_COMMANDS = ("synapse_settings", "synapse_commands", "synapse_extensions")  # what the command line asks for

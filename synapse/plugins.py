@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import wraps
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -15,6 +16,7 @@ from synapse.clock import SystemClock
 from synapse.event import Fact
 from synapse.hookspecs import GROUP, NAMES, Background, Column, Extension, Guard, Hooks, Reaction, Route, Section
 from synapse.projection import Projection
+from synapse.settings import Setting, declare
 from synapse.verb import Change, Shape, Verb, Wait
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class Plugin:
     source: str = ""  # the distribution and its version
     enabled: bool = True
     failure: str = ""
+    settings: "tuple[Setting, ...]" = ()
+    profiles: tuple[Path, ...] = ()
     facts: tuple[type[Fact], ...] = ()
     projections: tuple[Projection, ...] = ()
     tables: "tuple[Table, ...]" = ()
@@ -124,6 +128,7 @@ def _fill(plugin: Plugin, module: Any, hooks: Collection[str]) -> None:
     manager.register(module, plugin.name)
     manager.check_pending()
     callers = {caller.name: caller for caller in manager.get_hookcallers(module) or ()}
+    callers = {name: callers[name] for name in sorted(callers, key=NAMES.index)}
     if not callers:
         raise Unfit(f"it has none of the hooks: {', '.join(NAMES)}")
     for name, caller in callers.items():
@@ -132,8 +137,17 @@ def _fill(plugin: Plugin, module: Any, hooks: Collection[str]) -> None:
             if hook.wrapper or hook.hookwrapper:
                 raise Unfit(f"{name} is a wrapper: hooks are asked one by one, there is nothing to wrap")
             setattr(plugin, name.removeprefix("synapse_"), _items(name, hook.function))
+            if name == "synapse_settings":
+                _declare(plugin)  # the other hooks may ask for them
     plugin.hooks = tuple(sorted(callers))
     plugin.verbs = tuple(_contained(plugin.name, verb) for verb in plugin.verbs)
+
+
+def _declare(plugin: Plugin) -> None:
+    try:
+        declare(plugin.name, plugin.settings)
+    except ValueError as error:
+        raise Unfit(str(error)) from None
 
 
 def _items(name: str, hook: Callable[[], Any]) -> tuple[Any, ...]:
@@ -156,6 +170,8 @@ def _shown(item: Any) -> str:
 
 
 _CLASSES: dict[str, type] = {
+    "synapse_settings": Setting,
+    "synapse_profiles": Path,
     "synapse_verbs": Verb,
     "synapse_reactions": Reaction,
     "synapse_guards": Guard,
@@ -216,6 +232,9 @@ def _check(plugin: Plugin) -> None:
             raise Unfit(f"its table {within[0]!r} lies within its table {table!r}: call it otherwise")
     for verb in plugin.verbs:
         _check_verb(verb, tables)
+    for folder in plugin.profiles:
+        if not any(folder.glob("*.toml")):
+            raise Unfit(f"there are no profiles (*.toml) in {folder}")
     for route in plugin.routes:
         if route.method not in _METHODS or not route.path.startswith(f"/{name}"):
             raise Unfit(f"its route {route.method} {route.path} is not one of {', '.join(_METHODS)} below /{name}")
@@ -246,7 +265,7 @@ def _check_verb(verb: Verb, tables: list[str]) -> None:
 def fit(plugins: Iterable[Plugin], verbs: Iterable[Verb], kinds: Iterable[str], projections: Iterable[str]) -> None:
     """Leave out what does not fit to the core, or refers to what nobody has."""
     core = {verb.name: verb for verb in verbs}
-    taken = {name.partition(".")[0] for name in (*core, *kinds)} | set(projections) | {"plugins", "synapse"}
+    taken = {name.partition(".")[0] for name in (*core, *kinds)} | set(projections) | {"plugins", "synapse", "disabled"}
     working = [plugin for plugin in plugins if plugin.works]
     there = core | {verb.name: verb for plugin in working for verb in plugin.verbs}
     for plugin in working:
@@ -289,6 +308,8 @@ def contributions(plugin: Plugin) -> Iterable[tuple[str, list[str]]]:
     """What it brings, by name."""
     yield "commands", [command.name for command in plugin.commands]
     yield "options", [f"{one.command} {option.names[0]}" for one in plugin.extensions for option in one.options]
+    yield "settings", [setting.key for setting in plugin.settings]
+    yield "profiles", sorted(file.stem for folder in plugin.profiles for file in folder.glob("*.toml"))
     yield "verbs", [verb.name for verb in plugin.verbs if not verb.internal]
     yield "kinds", [fact.kind for fact in plugin.facts]
     yield "projections", [projection.name for projection in plugin.projections]

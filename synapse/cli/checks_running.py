@@ -94,8 +94,10 @@ def log() -> "Iterator[Check]":
 
 def chosen() -> "Iterator[Check]":
     """The settings files: right, allowed, and nobody else's to write."""
+    from synapse.cli.contributed import declare_settings
     from synapse.settings.reading import load
 
+    declare_settings()
     loaded = load(here())
     for sentence in loaded.problems:
         yield Check("settings", FAIL, sentence, "`synapse config edit`, or `synapse config unset KEY`.")

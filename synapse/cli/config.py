@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from synapse import paths, settings
 from synapse.cli.command import AS_JSON, Argument, Command, Option, utf8
+from synapse.cli.contributed import declare_settings
 from synapse.cli.errors import say
 from synapse.cli.table import harmless, table, write
 from synapse.client.lines import dumps
@@ -32,6 +33,7 @@ def show(*, scope: "str | None", as_json: bool) -> int:
     """Each value with where it comes from; with --scope only what that one says. 1 when a file is wrong."""
     from synapse.settings.reading import load
 
+    declare_settings()
     loaded = load(here())
     values = loaded.said.get(scope, {}) if scope else loaded.values
     if as_json:
@@ -87,6 +89,7 @@ def get(key: str, *, as_json: bool) -> int:
     """Print the value that counts here."""
     from synapse.settings.reading import load
 
+    declare_settings()
     settings.find(key)
     loaded = load(here())
     loaded.check()
@@ -101,6 +104,7 @@ def set_(key: str, value: str, *, scope: str) -> int:
     from synapse.settings import writing
     from synapse.settings.reading import load
 
+    declare_settings()
     setting = settings.find(key)
     try:
         typed = setting.of_text(utf8(value, "The value"))
@@ -131,6 +135,7 @@ def edit(*, scope: str) -> int:
     from synapse.cli.editing import edited
     from synapse.settings import writing
 
+    declare_settings()
     path = writing.place(scope, here())
     write(f"{path} is {'saved' if edited(path, scope) else 'as it was'}\n")
     return 0
@@ -141,6 +146,7 @@ def import_(file: str, *, scope: str, as_json: bool) -> int:
     from synapse.cli.importing import known
     from synapse.settings import writing
 
+    declare_settings()
     found, unknown = known(file)
     for key in [key for key in found if scope != "user" and not settings.find(key).project]:
         unknown.append(f"{key}: a project's file may not set it")

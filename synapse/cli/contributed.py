@@ -1,6 +1,7 @@
 """What plugins add to the command line: commands, and options on commands that are there. Only click's way comes here."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -43,6 +44,29 @@ def loaded() -> "tuple[Plugin, ...]":
         else:
             taken |= first
     return found
+
+
+def declare_settings() -> None:
+    """Make the plugins' settings known; those of one that does not load are kept as they are."""
+    _asked("synapse_settings")
+
+
+def profile(name: str) -> bool:
+    """Has a plugin a profile of that name, which neither the user nor the core has? Then its folder is named to runners."""
+    folders = [folder for plugin in _asked("synapse_profiles") for folder in plugin.profiles]
+    for folder in folders:
+        if os.path.isfile(os.path.join(folder, f"{name}.toml")):
+            os.environ["SYNAPSE_PROFILES"] = str(folder)
+            return True
+    return False
+
+
+@cache
+def _asked(hook: str) -> "tuple[Plugin, ...]":
+    from synapse.plugins import load
+
+    with quiet():
+        return tuple(load(disabled(), hooks=(hook,)))
 
 
 def clash(plugin: "Plugin", taken: set[str]) -> str:

@@ -4,6 +4,7 @@ import sys
 
 from synapse import settings
 from synapse.cli.config import here, set_, source_of, unset, written
+from synapse.cli.contributed import declare_settings
 from synapse.cli.errors import say
 from synapse.cli.table import table, write
 from synapse.errors import Refused, SynapseError
@@ -21,6 +22,7 @@ def fill_in() -> int:
             "no_terminal",
             "The form needs a terminal: `synapse config show` prints what is set, `synapse config set KEY VALUE` changes it.",
         )
+    declare_settings()
     while True:
         loaded = _shown()
         word = _asked("\nWhich one? Its number or its key; Enter ends: ")

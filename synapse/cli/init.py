@@ -6,6 +6,7 @@ import sys
 from synapse import settings
 from synapse.cli.command import AS_JSON, Command, Option
 from synapse.cli.config import here
+from synapse.cli.contributed import declare_settings
 from synapse.cli.errors import say
 from synapse.cli.table import write
 from synapse.client.lines import dumps
@@ -53,6 +54,7 @@ def template(scope: str) -> str:
 
     from synapse.settings.declared import declared
 
+    declare_settings()
     lines = [f"# {_WHOSE[scope]} `synapse config show` lists what counts; docs/settings.md explains.", ""]
     above = None
     for setting in sorted(declared(), key=lambda one: one.key.rpartition(".")[0]):

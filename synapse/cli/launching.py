@@ -34,6 +34,7 @@ def spec_of(
         words = (words[0], *words[2:])
     if not words:
         raise BadRequest("no_program", "Say what to run: `synapse run claude`, or `synapse run -- mytool --chat`.")
+    _find_profile(words[0])
     cwd = os.getcwd()
     return {
         "words": list(words),
@@ -45,6 +46,16 @@ def spec_of(
         "skill_set": skill_set or "",
         "port": port or 0,
     }
+
+
+def _find_profile(name: str) -> None:
+    """A plugin may have the profile of a program that nobody else knows."""
+    from synapse.runner.profile import exists
+
+    if "/" not in name and not exists(name):
+        from synapse.cli import contributed
+
+        contributed.profile(name)
 
 
 def role_of(role: str) -> str:
@@ -62,11 +73,25 @@ def hub_socket(no_start: bool) -> str:
     """The socket of a hub that answers."""
     from synapse.client.starting import answers, find_or_start
 
+    _check_near()
     data = paths.data_folder()
     path = os.environ.get("SYNAPSE_SOCKET") or paths.hub_socket(data, settings.hub_port())
     return (
         path if answers(path) else find_or_start(data, path, start=not (no_start or os.environ.get("SYNAPSE_AGENT_ID")))
     )
+
+
+def _check_near() -> None:
+    """Refused where SYNAPSE_URL names the hub of another machine: agents come to the one of theirs."""
+    url = os.environ.get("SYNAPSE_URL", "")
+    if url:
+        from synapse.client.place import port_here
+
+        if not port_here(url):
+            raise Refused(
+                "far_hub",
+                f"Agents come to the hub of their own machine, and SYNAPSE_URL names {url[:80]}: unset it, or start it there.",
+            )
 
 
 def launch(spec: "dict[str, object]") -> "dict[str, object]":

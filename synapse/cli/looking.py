@@ -1,6 +1,6 @@
 """`who`, `status`, `state`: how things are now."""
 
-from synapse.cli.command import AS_JSON, COMMON, FROM, NO_START, WORKSPACE, Argument, Command, Option
+from synapse.cli.command import AS_JSON, COMMON, ELSEWHERE, FROM, WORKSPACE, Argument, Command, Option
 from synapse.cli.table import clock, one_line, since, table, write
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
@@ -214,13 +214,13 @@ COMMANDS = (
     Command(
         "status", status, "The hub, or with a target one agent: task, queue, recent work.",
         Argument("target", help="Name, id or profile; without it the hub itself.", required=False),
-        AS_JSON, FROM, WORKSPACE,
+        AS_JSON, FROM, WORKSPACE, *ELSEWHERE,
         example="synapse status codex", quick=True,
     ),
     Command(
         "state", state, "Everything that is alive: agents, tasks, messages.",
         Option("--at", metavar="WHEN", help="As it was after this position of the log, or at this time (2h, 2026-01-31)."),
-        Option("--all", flag=True, help="In all workspaces."), AS_JSON, FROM, WORKSPACE, NO_START,
+        Option("--all", flag=True, help="In all workspaces."), *COMMON,
         example="synapse state --at 2h", quick=True,
     ),
 )  # fmt: skip

@@ -117,7 +117,10 @@ def exists(name: str) -> bool:
 def _file(name: str) -> Path | None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
         return None
-    files = (folder / f"{name}.toml" for folder in (config_folder() / "profiles", BUILT_IN))
+    folders = [config_folder() / "profiles", BUILT_IN]
+    if "SYNAPSE_PROFILES" in os.environ:  # of a plugin: whoever starts us has found it
+        folders.append(Path(os.environ["SYNAPSE_PROFILES"]))
+    files = (folder / f"{name}.toml" for folder in folders)
     return next((path for path in files if path.is_file()), None)
 
 

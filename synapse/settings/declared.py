@@ -170,14 +170,30 @@ WITHOUT_EFFECT = (
 )  # fmt: skip
 
 
-def declare(setting: Setting) -> None:
-    """Add a plugin's setting, once; its key begins with `plugins.NAME.`."""
-    name, _, rest = setting.key.removeprefix("plugins.").partition(".")
-    if not setting.key.startswith("plugins.") or not name or not rest:
-        raise ValueError(f"{setting.key}: the key of a plugin's setting is plugins.NAME.KEY")
-    if setting.key in _DECLARED:
-        raise ValueError(f"{setting.key} is declared already")
-    _DECLARED[setting.key] = setting
+def declare(plugin: str, added: "tuple[Setting, ...]") -> None:
+    """Add a plugin's settings, in place of those that it had; ValueError when one is not as it should be."""
+    others = {key: one for key, one in _DECLARED.items() if not key.startswith(f"plugins.{plugin}.")}
+    variables = {name.lstrip("!") for one in others.values() for name in one.environ}
+    for one in added:
+        name = one.key.removeprefix(f"plugins.{plugin}.")
+        if name == one.key or not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(f"its setting {one.key!r} is not called plugins.{plugin}.NAME")
+        if one.kind not in _CALLED:
+            raise ValueError(f"its setting {one.key} is a {one.kind.__name__}, not one of bool, int, float, str, tuple")
+        if one.key in others:
+            raise ValueError(f"its setting {one.key!r} is there twice")
+        if one.default is not None:
+            try:
+                one.checked(one.default)
+            except ValueError as error:
+                raise ValueError(f"its setting {one.key} is {one.default!r} by default: it {error}") from None
+        for variable in (name.lstrip("!") for name in one.environ):
+            if not variable.startswith("SYNAPSE_") or variable in variables:
+                raise ValueError(f"the variable {variable} of {one.key} is not its own: SYNAPSE_... of a new name")
+            variables.add(variable)
+        others[one.key] = one
+    _DECLARED.clear()
+    _DECLARED.update(others)
 
 
 def find(key: str) -> Setting:

@@ -2,6 +2,7 @@
 
 import logging
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,14 +18,17 @@ from synapse import (
     Reaction,
     Route,
     Section,
+    Setting,
     Verb,
     hookimpl,
     plugins,
+    setting,
 )
 from synapse.hookspecs import GROUP, NAMES
 from synapse.hub.agents import Agents
 from synapse.hub.core import VERBS
 from synapse.hub.facts import CORE
+from synapse.settings import declared
 from synapse.verb import Shape
 from tests.core.toys import AddReply, Lines, Pad, add, module, pad
 
@@ -141,12 +145,28 @@ class Other(Lines):
         ("projections", (Pad(), Pad()), "is there twice"),
         ("tables", (Other(),), "is not called 'pad'"),
         ("tables", (Lines(), Small()), "lies within its table"),
+        ("settings", (Setting("plugins.other.x", int, 1, "X."),), "is not called plugins.pad.NAME"),
+        ("settings", (Setting("plugins.pad.x", int, "many", "X."),), "must be a whole number"),
+        ("profiles", (Path("/nonexistent"),), "no profiles (*.toml) in /nonexistent"),
         ("routes", (Route("GET", "/other", "pad.lines"),), "below /pad"),
         ("routes", (Route("LOOK", "/pad", "pad.lines"),), "below /pad"),
     ],
 )
 def test_what_a_plugin_gives_is_its_own_and_holds_together(hook: str, gives: Any, said: str) -> None:
     assert said in failure(**{hook: gives})
+
+
+def test_the_other_hooks_may_ask_for_a_setting_that_the_plugin_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declared, "_DECLARED", dict(declared._DECLARED))
+    monkeypatch.setenv("SYNAPSE_PLUGINS_PAD_TITLE", "Notes")
+    made = pad(
+        settings=(Setting("plugins.pad.title", str, "Pad", "What it is called."),),
+        sections=lambda: (Section(str(setting("plugins.pad.title")), "pad.lines"),),
+    )
+    plugin = plugins.of("pad", made)
+    assert plugin.works, plugin.failure
+    assert [section.title for section in plugin.sections] == ["Notes"]
+    assert dict(plugins.contributions(plugin))["settings"] == ["plugins.pad.title"]
 
 
 def test_an_async_verb_is_refused() -> None:

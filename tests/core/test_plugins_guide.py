@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import inspect
 import re
 import subprocess
 import sys
@@ -43,6 +44,11 @@ def test_each_hook_is_there_with_its_exact_signature_and_promise(name: str) -> N
 def test_what_hooks_return_is_shown_with_all_its_fields(thing: str) -> None:
     fields = [field.name for field in dataclasses.fields(getattr(hookspecs, thing))]
     assert f"`{thing}({', '.join(fields)})`" in GUIDE
+
+
+def test_a_setting_is_shown_with_all_that_it_takes() -> None:
+    taken = [name for name in inspect.signature(synapse.Setting).parameters]
+    assert f"`Setting({', '.join(taken)})`" in GUIDE
 
 
 def test_every_public_name_is_told_and_there() -> None:

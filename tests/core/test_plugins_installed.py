@@ -173,6 +173,101 @@ def test_disabling_takes_effect_at_the_next_start_and_keeps_what_was_written(hou
     assert house.synapse("plugins", "disable", "nothing", "--json").returncode == 1
 
 
+KNOWN = """
+from pathlib import Path
+
+from synapse import (
+    AS_JSON, Command, Reply, Request, Section, Setting, chosen, hookimpl, read, setting, write,
+)
+
+
+class Told(Reply, kw_only=True):
+    greeting: str
+
+
+@read("greet.told")
+def told(call, request: Request) -> Told:
+    \"\"\"What the hub was told to say.\"\"\"
+    return Told(greeting=str(setting("plugins.greet.word")))
+
+
+@hookimpl
+def synapse_settings():
+    return (
+        Setting("plugins.greet.word", str, "hello", "What is said."),
+        Setting("plugins.greet.times", int, 1, "How often.", project=True, least=1, most=9),
+    )
+
+
+@hookimpl
+def synapse_verbs():
+    return (told,)
+
+
+@hookimpl
+def synapse_sections():
+    return (Section("Greeting", "greet.told"),)
+
+
+@hookimpl
+def synapse_profiles():
+    return (Path(__file__).parent / "greet_profiles",)
+
+
+def greet(as_json):
+    write(" ".join([chosen("plugins.greet.word")] * chosen("plugins.greet.times")) + "\\n")
+
+
+@hookimpl
+def synapse_commands():
+    return (Command("greet", greet, "Greet.", AS_JSON, example="synapse greet"),)
+"""
+
+
+def test_a_plugin_has_settings_of_its_own_in_the_hub_in_commands_and_in_config(house: HubProcess, site: Path) -> None:
+    install(site, "greet", KNOWN)
+    (site / "greet_profiles").mkdir()
+    (site / "greet_profiles" / "greeter.toml").write_text("command = ['cat']\n")
+    assert house.synapse("greet").stdout == "hello\n"
+    for words in (("word", "good day"), ("times", "2", "--scope", "project")):
+        done = house.synapse("config", "set", f"plugins.greet.{words[0]}", *words[1:])
+        assert done.returncode == 0, done.stderr
+    assert house.synapse("greet").stdout == "good day good day\n"
+    wrong = house.synapse("config", "set", "plugins.greet.times", "10")
+    assert (wrong.returncode, "from 1 to 9" in wrong.stderr) == (2, True)
+    shown = house.synapse("config", "show")
+    assert ("plugins.greet.word" in shown.stdout, shown.stderr) == (True, "")
+    assert house.synapse("config", "get", "plugins.greet.times").stdout == "2\n"
+    house.serve()
+    assert json.loads(house.synapse("status", "--json").stdout)["sections"]["Greeting"]["greeting"] == "good day"
+    rows = plugins(house)["greet"]["contributes"]
+    assert (rows["settings"], rows["profiles"]) == (["plugins.greet.word", "plugins.greet.times"], ["greeter"])
+    assert (
+        house.synapse("send", "ada", "hello", "--silent").returncode == 0
+    )  # one that loads no plugin minds no setting
+    house.synapse("plugins", "disable", "greet")
+    left = house.synapse("config", "show")
+    assert (left.returncode, "of a plugin that is not here; it is kept" in left.stderr) == (0, True)
+
+
+def test_a_plugin_knows_programs_that_nobody_else_does(house: HubProcess, site: Path, tmp_path: Path) -> None:
+    install(site, "greet", KNOWN)
+    (site / "greet_profiles").mkdir()
+    (site / "greet_profiles" / "greeter.toml").write_text("command = ['sh', '-c', 'cat; :']\nports = [8177, 8178]\n")
+    (site / "greet_profiles" / "demo.toml").write_text("command = ['false']\n")  # the core's own counts
+    house.serve()
+    done = house.synapse("start", "--json", "greeter")
+    assert done.returncode == 0, done.stderr
+    agent = json.loads(done.stdout)
+    assert agent["id"] == "synapse-greeter-8177"
+    assert house.synapse("kill", "--force", agent["name"]).returncode == 0
+    demo = json.loads(house.synapse("start", "--json", "demo").stdout)
+    assert demo["id"].startswith("synapse-demo-")
+    assert house.synapse("kill", "--force", demo["name"]).returncode == 0
+    assert "This needs a terminal" in house.synapse("greeter").stderr  # it is `synapse run greeter`
+    assert "There is no command" in house.synapse("greater").stderr
+
+
 def waits_for_a_lock(pid: int) -> bool:
     return any("->" in line and f" {pid} " in line for line in Path("/proc/locks").read_text().splitlines())
 

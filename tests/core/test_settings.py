@@ -164,13 +164,26 @@ def test_settings_of_a_plugin_that_is_not_here_are_kept_and_told_apart(house: Ho
 def test_a_plugin_declares_its_settings_and_they_are_like_any(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(declared, "_DECLARED", dict(declared._DECLARED))
     stripes = settings.Setting("plugins.zebra.stripes", int, 40, "How many stripes.", least=1)
-    settings.declare(stripes)
+    settings.declare("zebra", (stripes,))
+    settings.declare("zebra", (stripes,))  # it is loaded again
     assert house.value("plugins.zebra.stripes") == 40
     assert house.value("plugins.zebra.stripes", SYNAPSE_PLUGINS_ZEBRA_STRIPES="3") == 3
     assert "did you mean 'plugins.zebra.stripes'?" in house.wrong("user", "[plugins.zebra]\nstrips = 3\n")
-    for key in ("plugins.zebra.stripes", "plugins.zebra", "zebra.stripes", "plugins..x"):
-        with pytest.raises(ValueError, match="plugins"):
-            settings.declare(settings.Setting(key, int, 40, "How many."))
+    for key in ("plugins.zebra", "zebra.stripes", "plugins.zebra.", "plugins.zebra.a-b", "plugins.other.x", "hub.port"):
+        with pytest.raises(ValueError, match="is not called plugins"):
+            settings.declare("zebra", (settings.Setting(key, int, 40, "How many."),))
+    wrong: list[tuple[settings.Setting, str]] = [
+        (settings.Setting("plugins.zebra.a", int, "x", "How many."), "must be a whole number"),
+        (settings.Setting("plugins.zebra.a", dict, {}, "How many."), "is a dict"),  # type: ignore[arg-type]
+        (settings.Setting("plugins.zebra.a", int, 1, "How many.", environ=("PATH",)), "variable PATH"),
+        (settings.Setting("plugins.zebra.a", int, 1, "How many.", environ=("SYNAPSE_PORT",)), "variable SYNAPSE_PORT"),
+    ]
+    for setting, said in wrong:
+        with pytest.raises(ValueError, match=said):
+            settings.declare("zebra", (setting,))
+    with pytest.raises(ValueError, match="is there twice"):
+        settings.declare("zebra", (stripes, stripes))
+    assert settings.find("plugins.zebra.stripes") is stripes
 
 
 def test_nothing_is_read_through_a_pipe_or_a_device_that_a_repository_put_there(house: House) -> None:
@@ -217,7 +230,7 @@ def test_a_key_that_is_not_there_is_told_with_the_nearest() -> None:
 
 def test_what_two_places_say_is_the_same() -> None:
     hub = Options("")
-    for name in ("host", "port", "rate", "burst", "max_clients"):
+    for name in ("host", "port", "rate", "burst", "max_clients", "max_per_host"):
         assert settings.find(f"hub.{name}").default == getattr(hub, name)
     assert hub.port == paths.DEFAULT_PORT
     assert settings.config_folder() == str(profile.config_folder())

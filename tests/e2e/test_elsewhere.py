@@ -55,6 +55,7 @@ def test_the_options_name_a_hub_and_what_lets_us_in(elsewhere: Elsewhere) -> Non
     sent = json.loads(elsewhere.ok("send", "bob", "hello", "--silent", "--from", "alice", "--json", *there))
     shown = elsewhere.ok("inbox", "read", sent["id"], "--from", "bob", "--url", elsewhere.url, "--token", SECRET)
     assert "hello" in shown
+    assert json.loads(elsewhere.ok("status", "--json", *there))["hub"]["port"] == elsewhere.hub.port
     assert " shop " in elsewhere.ok("who", "--all", *there)  # the folder's name is the workspace there too
 
 
@@ -88,6 +89,13 @@ def test_what_is_wrong_is_told(elsewhere: Elsewhere) -> None:
         (("--url", "https://127.0.0.1:9", "--token", "x"), 1, "no_hub"),
     ):
         assert elsewhere.refused("who", *words, status=status) == code, words
+
+
+def test_an_agent_is_not_started_here_for_a_hub_elsewhere(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.environ["SYNAPSE_URL"] = "https://hub.example:8876"
+    done = shell.run("start", "demo")
+    assert (done.returncode, "Agents come to the hub of their own machine" in done.stderr) == (1, True)
 
 
 def test_commands_about_this_machines_hub_ask_no_other(elsewhere: Elsewhere) -> None:
