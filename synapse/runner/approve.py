@@ -80,7 +80,9 @@ class Approvals:
             if prompt.over and shown is not None:
                 self.look()  # the next one, before its status was judged
                 self.on_change()
-            prompt.picture = prompt.picture or shown
+            if shown is not None and prompt.picture is None:
+                prompt.picture = shown
+                self.on_change()  # its choices, behind the program's own word
         self._wake()
 
     def live(self) -> dict[str, Any]:
