@@ -1,9 +1,11 @@
-"""Where an unknown program stands when it waits for a line."""
+"""Programs of which nothing is known: where they stand when they wait for a line."""
 
 from dataclasses import dataclass
 
 from synapse.runner.process import Child
 from synapse.runner.terminal import Terminal
+
+UNSURE = 3.0  # seconds of stillness after which an unknown prompt counts as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +29,32 @@ class Prompt:
     def betters(self, other: "Prompt", own_group: int) -> bool:
         """A line editor at work says more than a program that has not started one yet."""
         return other.canonical and not self.canonical and self.foreground in (other.foreground, own_group)
+
+
+class Stillness:
+    """Judges a program that is still: at rest in the same line mode and foreground as at its first prompt."""
+
+    def __init__(self, child: Child, terminal: Terminal) -> None:
+        self._child = child
+        self._terminal = terminal
+        self._first: Prompt | None = None
+
+    @property
+    def hidden(self) -> bool:
+        """Does it read a line without showing it?"""
+        return self._child.canonical and not self._child.echo
+
+    @property
+    def unchanged(self) -> bool:
+        """Is it, at this very moment, in the mode of its first prompt?"""
+        return self._first is None or Prompt.of(self._terminal, self._child).same_mode(self._first)
+
+    def left(self, quiet: float, *, heard: bool) -> float | None:
+        """Seconds until it counts as ready: 0 = now; None while it runs something. `heard`: it has written anything."""
+        now = Prompt.of(self._terminal, self._child)
+        if self._first is None or now.betters(self._first, self._child.pid):
+            self._first = now
+        if not now.same_mode(self._first):
+            return None  # its next output brings us here again
+        known = heard and now.tail == self._first.tail
+        return 0.0 if known or quiet >= UNSURE - 0.001 else UNSURE - quiet

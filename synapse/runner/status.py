@@ -7,7 +7,7 @@ from synapse.runner.dialogs import Foot, Question
 from synapse.runner.parts import SCREEN
 from synapse.runner.process import Child
 from synapse.runner.profile import Profile
-from synapse.runner.prompts import Prompt
+from synapse.runner.prompts import Stillness
 from synapse.runner.rules import Told
 from synapse.runner.skeleton import TAIL, skeleton
 from synapse.runner.terminal import Mark, Terminal
@@ -18,7 +18,6 @@ __all__ = ["Question", "StatusMachine"]
 STARTING, READY, PROCESSING, WAITING, DONE, STOPPED = "STARTING", "READY", "PROCESSING", "WAITING", "DONE", "STOPPED"
 RATE_LIMITED = "RATE_LIMITED"
 DONE_SHOWN = 10.0  # seconds for which an agent that has just finished is shown as DONE
-UNSURE = 3.0  # seconds of stillness after which an unknown program with an unknown prompt counts as ready
 
 
 class StatusMachine:
@@ -50,7 +49,7 @@ class StatusMachine:
         self._dialog = False  # the dialog that it waits in has been seen
         self._limit_over = False
         self._heard = False  # it has written something
-        self._prompt: Prompt | None = None
+        self._stillness = Stillness(child, terminal)
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 
@@ -124,9 +123,7 @@ class StatusMachine:
         """May something be typed at this very moment? A person may have started something that has not settled yet."""
         if not self.idle or self._child.stopped:
             return False
-        if self._trust.speaks or self._profile.patterns or self._prompt is None:
-            return True
-        if Prompt.of(self._terminal, self._child).same_mode(self._prompt):
+        if self._trust.speaks or self._profile.patterns or self._stillness.unchanged:
             return True
         self.submitted()
         return False
@@ -166,6 +163,13 @@ class StatusMachine:
         status = self._trust.status(source)
         if status == self._plain and source != self._leader and not self._trust.best(source):
             return
+        if (
+            self.status == RATE_LIMITED
+            and source == SCREEN != self._leader
+            and status == READY
+            and not self._limit_over
+        ):
+            return  # at its limit it looks as if it were at rest
         left = self._trust.left(source, self._loop.time(), fresh=fresh)
         if left == 0.0:
             self._decide(source, status, question)
@@ -274,21 +278,15 @@ class StatusMachine:
             self._look_in(0.0)
 
     def _judge_by_stillness(self, quiet: float) -> None:
-        """READY when it is still, in the same line mode and foreground as at its first prompt, behind such a prompt."""
-        now = Prompt.of(self._terminal, self._child)
-        if now.canonical and not self._child.echo:
+        if self._stillness.hidden:
             self._set(WAITING, "terminal", Question(self._foot.line()))  # it hides what is typed: a password
             return
-        if self._prompt is None or now.betters(self._prompt, self._child.pid):
-            self._prompt = now
-        if not now.same_mode(self._prompt):
-            return  # it runs something: its next output brings us here again
-        known = self._heard and now.tail == self._prompt.tail
-        if known or quiet >= UNSURE - 0.001:
+        left = self._stillness.left(quiet, heard=self._heard)
+        if left == 0.0:
             self._submitted = 0.0
             self._set(READY, "stillness")
-        else:
-            self._look_in(UNSURE - quiet)
+        elif left is not None:
+            self._look_in(left)
 
     # -- changing
 

@@ -163,7 +163,7 @@ class Turns:
         more: dict[str, Any] = {"usage": dict(turn.usage)} if turn.usage else {}
         if turn.failure:
             more |= {"failed": True, "reason": "agent"}
-            text = text if turn.failure in text else f"{turn.failure}: {text}" if text else turn.failure
+            text = turn.said or turn.failure
         self._link.change("tasks.complete", task=turn.message.task, text=text, source=source, **more)
 
     def _handed_in(self, task: "asyncio.Task[None]") -> None:

@@ -249,7 +249,9 @@ def test_a_limit_is_told_and_tried_again_after_a_while(hooked: Stage) -> None:
     hooked.hooks("Submit")
     hooked.hooks("Limit")
     assert (hooked.status, hooked.machine.source) == ("RATE_LIMITED", "hook Limit")
-    hooked.clock.go(901)
+    hooked.redraws(*IDLE, seconds=10)
+    assert hooked.status == "RATE_LIMITED"
+    hooked.clock.go(891)
     assert (hooked.status, hooked.machine.source) == ("READY", "screen")
     stage = Stage(replace(HOOKED, rules=(), foot=5))
     stage.redraws("Limit reached: come back at 5 pm", *IDLE)
