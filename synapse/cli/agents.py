@@ -29,6 +29,17 @@ def attach(target: str, *, watch: bool, detach_key: "str | None", workspace: "st
     return leave(parting.status)
 
 
+def pane(*, socket: str, detach_key: str, name: str) -> int:
+    """What runs in a pane that was opened for an agent: as `run`, its terminal's end is the agent's (internal)."""
+    from synapse.runner.attach import attach as look
+    from synapse.runner.attach import leave
+
+    parting = look(socket, owner=True, detach_key=detach_key, place=place_here())
+    if parting.reason:
+        os.write(2, f"[{parting.reason}; `synapse attach {name}` comes back]\n".encode())
+    return leave(parting.status)
+
+
 def stop(targets: "tuple[str, ...]", *, workspace: "str | None", as_json: bool) -> int:
     """Ask agents to end, in their own way first."""
     return _end(targets, "stop", workspace, as_json)
@@ -146,6 +157,9 @@ COMMANDS = (
         "leave", leave, "End a plain client that `--from NAME` began; its unread mail is kept for a week.",
         Argument("name", help="Its name."), WORKSPACE, AS_JSON, example="synapse leave ci", quick=True,
     ),
+    Command("_pane", pane, "An agent's own pane.", Option("--socket", help="Where its runner listens."),
+            Option("--detach-key", help="The key that leaves it."), Option("--name", help="Its name."),
+            example="synapse _pane", quick=True),
     Command("_runner", runner, "The process behind an agent.", Option("--ready-fd", kind=int, help="Where to say it."),
             example="synapse _runner", quick=True),
     Command("_demo-agent", demo_agent, "The bundled demo agent.",

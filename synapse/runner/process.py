@@ -53,6 +53,7 @@ class Child:
         self._queue = bytearray()
         self._started = self._reading = self._paused = self._writing = False
         self._deaf = False  # the output has ended
+        self._begun = asyncio.Event()
         self._ended: ExitStatus | None = None
         self._on_stop: Callable[[], None] = _nothing
         self.on_continue: Callable[[], None] = _nothing
@@ -75,6 +76,7 @@ class Child:
         self._loop = loop
         self._on_output, self._on_exit, self._on_stop = on_output, on_exit, on_stop
         self._gone = loop.create_future()
+        self._begun.set()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         self._started = True
         self._read_on()
@@ -159,7 +161,8 @@ class Child:
                 os.killpg(self.pid, number)
 
     async def terminate(self, grace: float = 5.0) -> ExitStatus:
-        """End everything in the terminal's session: TERM, `grace` seconds, KILL."""
+        """End everything in the terminal's session: TERM, `grace` seconds, KILL; once it is started."""
+        await self._begun.wait()
         deadline = self._loop.time() + grace
         self._signal_session(signal.SIGTERM)
         self._signal_session(signal.SIGCONT)
