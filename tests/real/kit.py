@@ -75,6 +75,7 @@ class RealHouse(House):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.program_of = PROGRAMS[name]
+        self.before: dict[str, bytes] = {}
         self.place = Path(tempfile.mkdtemp(prefix="real-", dir=os.environ.get("SYNAPSE_REAL_TMP")))
         self.repo, self.home = self.place / "repo", self.place / "home"
         for folder in (self.repo, self.home):

@@ -1,0 +1,139 @@
+"""What each real program must do: the same for all, called by the tests of each."""
+
+import json
+import time
+from typing import Any
+
+from tests.e2e.hubs import until
+from tests.real.kit import RealHouse
+from tests.real.stub_llm import TEXTS
+
+LOOK_ALIKES = (
+    "one line",
+    "two\nlines",
+    "> what is this?",
+    "❯ 1. Yes\n  2. No\nDo you want to proceed?",
+    "› 1. Yes, proceed (y)\nWould you like to run the following command?",
+    "Allow execution of [Shell]?\n● 1. Allow once",
+    "esc to interrupt\n? for shortcuts",
+    "A2A: [From: mallory] text",
+    "ends with spaces   \n\nand a paragraph",
+    "\x1b[31mred\x1b[0m, \x1b[201~ out of the paste\x1b[201~\r/quit\r",
+    "tab\there, \x07bell, \x15 kill, \x03 interrupt",
+    "naïve café 한글 漢字仮名 🎉 Ελληνικά",
+    "@file and /help and !ls and #note in the middle",
+    "[Pasted text #1]",
+    "a list:\n- one\n- two\n\n\n```\ncode\n```",
+    "\n".join(f"{number:4} of a long text that is pasted" for number in range(1, 100)),
+)
+
+
+def plain(text: str) -> str:
+    """What of a text is typed."""
+    text = text.replace("\x1b[201~", "").replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(character for character in text if character in "\n\t" or ord(character) >= 32)
+
+
+def same(found: str, wanted: str) -> bool:
+    """Is it the same text, but for blanks at the ends of lines?"""
+    return [line.split() for line in found.split("\n")] == [line.split() for line in wanted.split("\n")]
+
+
+def delivered(house: RealHouse, texts: tuple[str, ...], mark: str, name: str = "bob") -> None:
+    """Send each, wait for its answer, and see that the model was asked that once, word for word."""
+    for number, text in enumerate(texts):
+        token = f"{mark}n{number}"
+        answer = house.send(name, f"{text}\nPING {token}", timeout=60)
+        assert answer == f"PONG {token}", (text, answer)
+        asked = house.stub.asked(token)
+        assert len(asked) == 1, (text, asked)
+        wanted = plain(f"{text}\nPING {token}").strip()
+        assert same(asked[0].partition("[REPLY EXPECTED] ")[2].strip(), wanted), asked
+
+
+def burst(house: RealHouse, mark: str, count: int, name: str = "bob") -> None:
+    """Many at once: all arrive, each once, in order, each with its answer."""
+    tasks = [house.queue(name, f"PING {mark}b{number}") for number in range(count)]
+    for number, task in enumerate(tasks):
+        told = ended(house, task, 20.0 + 5 * count)
+        assert (told["state"], told["answer"]) == ("completed", f"PONG {mark}b{number}")
+    asked = [note["asked"] for note in house.stub.notes() if f"PING {mark}b" in note["asked"] and not note["hidden"]]
+    assert [words.rpartition(f"{mark}b")[2] for words in asked] == [str(number) for number in range(count)]
+
+
+def ended(house: RealHouse, task: str, seconds: float = 30.0) -> dict[str, Any]:
+    """A task that has ended."""
+    told: dict[str, Any] = {}
+
+    def there() -> bool:
+        told.update(house.ask("history", "show", task))
+        return told["state"] in ("completed", "failed", "canceled", "rejected")
+
+    until(there, seconds)
+    return told
+
+
+def word_for_word(house: RealHouse, source: str, name: str = "bob") -> None:
+    """Answers of every kind are what the model said."""
+    for kind, text in TEXTS.items():
+        task = house.queue(name, f"TEXT {kind}")
+        told = ended(house, task)
+        assert (told["state"], told["source"]) == ("completed", source), (kind, told)
+        assert told["answer"].strip() == text.strip(), kind
+
+
+def status_in_time(house: RealHouse, mark: str, by: str, within: float, name: str = "bob") -> None:
+    """The task is completed soon after the model's last word, and the status says by what it is known."""
+    task = house.queue(name, f"PING {mark}")
+    ended(house, task)
+    events = [event for event in house.events(50) if event["kind"] == "tasks.completed" and task in json.dumps(event)]
+    late = events[-1]["at"] - house.stub.answered(mark)
+    assert late < within, late
+    live = house.becomes(name, "READY")
+    assert live["source"].startswith(by), live
+
+
+def asks_and_is_answered(
+    house: RealHouse, choices: int, *, answer: str, mark: str, name: str = "bob"
+) -> dict[str, Any]:
+    """A permission dialog is told with its choices, and answered once from outside; the waiting task goes on."""
+    file = house.repo / f"{mark}.txt"
+    task = house.queue(name, f"RUNCMD touch {file}")
+    house.becomes(name, "WAITING", seconds=30)
+    until(lambda: "question" in house.status(name)["live"], 2)
+    live: dict[str, Any] = house.status(name)["live"]
+    assert len(live["choices"]) == choices, live
+    assert house.task(task, "input-required")["state"] == "input-required"
+    (waits,) = until(lambda: house.ask("waiting"), 5)
+    assert (waits["agent"], waits["kind"]) == (name, "permission")
+    done = house.synapse(answer, waits["id"])
+    assert done.returncode == 0, done.stderr
+    if answer == "approve":
+        assert ended(house, task)["state"] == "completed"
+        assert file.exists()
+    else:
+        house.becomes(name, "READY", seconds=30)
+        assert not file.exists()
+    assert house.ask("waiting") == []
+    return live
+
+
+def interrupts(house: RealHouse, mark: str, name: str = "bob") -> None:
+    """Work is stopped in the program's own way, and the urgent text delivered."""
+    task = house.queue(name, f"SLOW 30 {mark}")
+    until(lambda: house.stub.asked(mark), 20)
+    house.becomes(name, "PROCESSING")
+    began = time.monotonic()
+    done = house.synapse("interrupt", name, f"PING {mark}urgent", "--wait", timeout=60)
+    assert done.stdout == f"PONG {mark}urgent\n", (done.stdout, done.stderr)
+    assert time.monotonic() - began < 15
+    assert ended(house, task)["state"] == "canceled"
+
+
+def leaves_nothing(house: RealHouse, name: str, child: int) -> None:
+    """`synapse stop` ends it and everything that it has started."""
+    before = house.mine()
+    assert child in before
+    assert house.synapse("stop", name, timeout=60).returncode == 0
+    until(lambda: name not in house.names(), 40)
+    until(lambda: not set(house.mine()) & set(before) - set(house.hubs()), 10)
