@@ -1,6 +1,7 @@
 """What a program runs before it asks a person whether a command may leave its sandbox: talking to the hub may.
 
-It answers with the decision that hooks of the event `PermissionRequest` give, or says nothing: then the person is asked.
+It answers with the decision that hooks of the event `PermissionRequest` give (Copilot's has a form of its own), or says
+nothing: then the person is asked.
 Like `hook.py` it is run by itself, without the rest of this package.
 """
 
@@ -30,12 +31,14 @@ def main() -> int:
     """Answer one request; always 0."""
     try:
         asked = json.loads(sys.stdin.buffer.read(4 * MOST))
-        command = asked["tool_input"]["command"]
+        copilot = "toolInput" in asked
+        command = asked["toolInput" if copilot else "tool_input"]["command"]
     except (ValueError, KeyError, TypeError, OSError, RecursionError):
         return 0
     if isinstance(command, str) and permitted(command, os.environ.get("SYNAPSE_COMMAND", "")):
-        decision = {"hookEventName": "PermissionRequest", "decision": {"behavior": "allow"}}
-        sys.stdout.write(json.dumps({"hookSpecificOutput": decision}) + "\n")
+        allow = {"behavior": "allow"}
+        decision = {"hookEventName": "PermissionRequest", "decision": allow}
+        sys.stdout.write(json.dumps(allow if copilot else {"hookSpecificOutput": decision}) + "\n")
     return 0
 
 

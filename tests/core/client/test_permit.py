@@ -77,5 +77,6 @@ def test_as_a_program_it_decides_by_what_it_reads_and_else_says_nothing() -> Non
 
     decision = json.loads(says(asked("synapse reply x")))["hookSpecificOutput"]
     assert decision == {"hookEventName": "PermissionRequest", "decision": {"behavior": "allow"}}
+    assert json.loads(says('{"toolInput": {"command": "synapse reply x"}}')) == {"behavior": "allow"}
     for content in (asked("touch x"), asked(["synapse", "reply"]), asked(7), "{}", "[]", "", "{", "[" * 100_000):
         assert says(content) == ""
