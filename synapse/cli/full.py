@@ -1,5 +1,6 @@
 """The whole command line by click: help, mistakes, completion, and every command that is not a quick one."""
 
+import os
 from difflib import get_close_matches
 from errno import EBADF, ENOSPC
 from typing import Any
@@ -198,8 +199,8 @@ def run(words: list[str]) -> int:
 
 
 def _main(words: list[str]) -> int:
-    """Plugins are loaded for a core command only when it is given an option that it does not know."""
-    obj = WITH_PLUGINS if _unknown(words) else None
+    """Plugins are loaded for a core command only when it is given an option that it does not know, or to complete one."""
+    obj = WITH_PLUGINS if _unknown(words) or "_SYNAPSE_COMPLETE" in os.environ else None
     status: int | None = synapse.main(args=words, prog_name="synapse", standalone_mode=False, obj=obj)
     return status or 0
 
