@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from binascii import a2b_base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 from synapse.errors import NotFound, SynapseError
 from synapse.runner.composer import Composer
@@ -39,6 +39,7 @@ class Delivery:
         handing: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         self.on_turn: Callable[[Turn], None] = lambda turn: None
+        self.on_first: Callable[[str], None] = lambda text: None
         self.on_submitted: Callable[[Turn, bool], None] = lambda turn, seen: None
         self.on_interrupt: Callable[[], None] = lambda: None
         self.on_held: Callable[[], None] = lambda: None
@@ -54,6 +55,7 @@ class Delivery:
         self._handing = handing  # is the answer to the message before still being looked for?
         self._composer = Composer(terminal, profile)
         self._loop = asyncio.get_running_loop()
+        self._first = ""
         self._waiting: dict[str, Message] = {}
         self._task: asyncio.Task[None] | None = None
         self._later: asyncio.TimerHandle | None = None
@@ -71,6 +73,10 @@ class Delivery:
             self._waiting[message.id] = message
             self.poke()
 
+    def introduce(self, text: str) -> None:
+        """Type this once, before any message; it is no task, and when it fails nothing waits for it."""
+        self._first = text
+
     def forget(self) -> None:
         """The hub is gone: what it had handed over it will hand over again."""
         self._waiting.clear()
@@ -84,6 +90,9 @@ class Delivery:
     def poke(self) -> None:
         """Something changed: can the next one go?"""
         self.wake()
+        if self._task is None and self._first and self._status.idle and not self._held() and self._status.verify():
+            text, self._first = self._first, ""
+            self._start(self._introduce(text))
         if self._task is not None or not self._waiting or not self._link.connected or self._handing():
             return
         message = max(self._waiting.values(), key=lambda each: each.priority)
@@ -91,7 +100,10 @@ class Delivery:
             return
         if not message.urgent and not self._status.verify():
             return
-        self._task = self._loop.create_task(self._deliver(message))
+        self._start(self._deliver(message))
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        self._task = self._loop.create_task(work)
         self._task.add_done_callback(self._over)
 
     def close(self) -> None:
@@ -113,7 +125,7 @@ class Delivery:
     def _held(self) -> bool:
         """Must they wait for a person? Everybody who looks is told."""
         count = len(self._waiting)
-        note = f"{count} message{'s' if count > 1 else ''} waiting" if self._disturbed else ""
+        note = f"{count} message{'s' if count > 1 else ''} waiting" if count and self._disturbed else ""
         if note != self._note:
             self._note = note
             self.on_held()
@@ -122,7 +134,7 @@ class Delivery:
         left = self._last_key() + QUIET - self._loop.time()
         if left > 0:
             self._poke_in(left)
-        return bool(note) or left > 0
+        return self._disturbed or left > 0
 
     def _poke_in(self, seconds: float) -> None:
         if self._later is not None:
@@ -136,6 +148,35 @@ class Delivery:
         if task.exception() is not None:
             logger.error("a delivery failed", exc_info=task.exception())
         self.poke()
+
+    async def _introduce(self, text: str) -> None:
+        """Type the first line and submit it, as a message but that nobody waits for what becomes of it."""
+        self._viewers.hold()
+        try:
+            prompt = self._composer.prompt()
+            if not self._child.write(self._keys(text, self._terminal.bracketed_paste)):
+                return
+            await self._until(lambda: self._disturbed or self._composer.holds(text), ECHO_WITHIN)
+            if not self._disturbed:
+                await asyncio.sleep(self._profile.pause)
+            if self._unsafe or not self._composer.holds(text):
+                logger.warning("it could not be told who it is: the line did not show, or somebody was quicker")
+                if not self._unsafe:
+                    self._child.write(self._profile.clear.encode())
+                return
+            pressed = self._loop.time()
+            self._status.submitted()
+            self.on_first(text)
+            self._child.write(self._profile.enter.encode())
+            taken = await self._until(
+                lambda: self._status.taken(text, pressed) or self._composer.let_go(text, prompt), SUBMIT_WITHIN
+            )
+            if not taken:
+                logger.warning("it could not be told who it is: Enter had no visible effect")
+                self._child.write(self._profile.clear.encode())
+                self._status.unsubmitted()
+        finally:
+            self._viewers.release()
 
     # -- one message
 
@@ -216,7 +257,8 @@ class Delivery:
         if seen:
             self._link.change("messages.delivered", id=turn.message.id)
         else:
-            self._child.write(self._profile.clear.encode())
+            if not self._unsafe:
+                self._child.write(self._profile.clear.encode())
             self._lost_track(turn.message, "Enter had no visible effect")
             self._status.unsubmitted()
         self.on_submitted(turn, seen)

@@ -268,8 +268,8 @@ class StatusMachine:
         limit = "" if self._limit_over else self._foot.limited(self._mark)
         if not limit:
             self._sees(READY)
-            return
-        self._decide(SCREEN, RATE_LIMITED, Question(limit))
+        elif self.status != RATE_LIMITED or self._leader == SCREEN:
+            self._decide(SCREEN, RATE_LIMITED, Question(limit))
 
     def _limit_ends(self, sent: float) -> None:
         if self.status == RATE_LIMITED and self._sent == sent:

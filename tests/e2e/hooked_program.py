@@ -3,8 +3,9 @@
     hooked_program.py [--settings FILE] [--resume]
 
 It answers `ECHO text`, `LONG n`, `SLOW seconds`, `RUN command` (allowed by its settings, or after a dialog), `SUB` (a
-helper's session reports, too), `LATE` (its record is written after its end), `LIMIT`, and `MUTE` (no hook runs from now
-on). What it shows on its screen is not what it says: only its reports and its record have that.
+helper's session reports, too), `LATE` (its record is written after its end), `LIMIT`, `FAIL`, `SWALLOW` (the next Enter
+has no effect) and `MUTE` (no hook runs from now on). What it shows is not what it says: only its reports and its record
+have that.
 """
 
 import json
@@ -32,6 +33,7 @@ class Program:
         self.shown: list[str] = []
         self.foot = "rest"
         self.mute = False
+        self.deaf = False
 
     def main(self) -> None:
         before = termios.tcgetattr(0)
@@ -66,7 +68,9 @@ class Program:
         while b"\x1b[200~" in data and b"\x1b[201~" not in data:
             data += os.read(0, 65536)
         text = data.replace(b"\x1b[200~", b"").replace(b"\x1b[201~", b"").decode()
-        if text == "\r":
+        if text == "\r" and self.deaf:
+            self.deaf = False
+        elif text == "\r":
             message, self.composer = self.composer, ""
             if message == "/exit":
                 return False
@@ -93,6 +97,9 @@ class Program:
             self.hook("Stop")
             return
         self.write(kind="says", text=answer, tokens={"in": 5, "out": 7})
+        if word in ("LIMIT", "FAIL"):
+            self.hook("Stop", error=word, message=f"It is the end of {rest}.")
+            return
         self.hook("Stop", **({} if word == "FILED" else {"said": answer}))
 
     def answer(self, word: str, rest: str) -> str:
@@ -108,6 +115,8 @@ class Program:
             time.sleep(0.3)
         elif word == "MUTE":
             self.mute = True
+        elif word == "SWALLOW":
+            self.deaf = True
         return f"ECHO {rest}"
 
     def run(self, command: str) -> str:

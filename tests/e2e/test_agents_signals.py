@@ -50,7 +50,15 @@ question = "what"
 [[signal]]
 from = "hook"
 event = "Stop"
+when = {{ error = "LIMIT" }}
+status = "RATE_LIMITED"
+question = "message"
+
+[[signal]]
+from = "hook"
+event = "Stop"
 status = "READY"
+failure = "message"
 answer = "said"
 
 [status]
@@ -149,9 +157,24 @@ def test_a_program_that_falls_silent_is_looked_at_and_doctor_says_so(house: Hous
 
 
 def test_a_limit_fails_the_task_and_holds_the_next(house: House, name: str) -> None:
-    ended = house.task(house.queue(name, "LIMIT now"))
-    assert (ended["state"], ended["answer"]) == ("completed", "ECHO now"), "its report came first"
-    house.becomes(name, "RATE_LIMITED")
+    ended = house.task(house.queue(name, "LIMIT today"))
+    assert (ended["state"], ended["reason"], ended["answer"]) == ("failed", "rate_limited", "It is the end of today.")
+    assert house.becomes(name, "RATE_LIMITED")["question"] == "It is the end of today."
+    held = house.queue(name, "ECHO later")
+    time.sleep(0.5)
+    assert house.ask("history", "show", held)["state"] == "submitted"
+
+
+def test_a_failure_that_it_reports_fails_the_task(house: House, name: str) -> None:
+    ended = house.task(house.queue(name, "FAIL a try"))
+    assert (ended["state"], ended["reason"], ended["answer"]) == ("failed", "agent", "It is the end of a try.")
+
+
+def test_an_enter_that_is_swallowed_is_pressed_once_more(house: House, name: str) -> None:
+    assert house.send(name, "SWALLOW the next") == "ECHO the next"
+    assert house.send(name, "ECHO after all") == "ECHO after all"
+    record = (house.data / "record.jsonl").read_text().splitlines()
+    assert len([line for line in record if '"user"' in line and "after all" in line]) == 1
 
 
 def test_settings_of_the_person_are_kept(house: House) -> None:

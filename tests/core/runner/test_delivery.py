@@ -271,6 +271,33 @@ async def test_a_swallowed_enter_is_pressed_once_more(scene: Scene) -> None:
     assert len(scene.keys) == 3
 
 
+async def test_nothing_more_is_pressed_into_a_dialog(scene: Scene) -> None:
+    def asks(data: bytes) -> None:
+        if data == b"\r":
+            scene.dialog = "May I?"
+        else:
+            scene.echo(data)
+
+    scene.react = asks
+    scene.offer("m-1")
+    await scene.is_told("unknown", "m-1")
+    assert scene.keys[1:] == [b"\r"]
+
+
+async def test_a_program_that_says_that_it_has_taken_a_message_is_believed(scene: Scene) -> None:
+    def takes(data: bytes) -> None:
+        if data == b"\r":
+            scene.took = "A2A: hello"
+            scene.delivery.wake()
+        else:
+            scene.echo(data)
+
+    scene.react = takes
+    scene.offer("m-1")
+    await scene.is_told("delivered", "m-1")
+    assert scene.keys[1:] == [b"\r"]
+
+
 async def test_an_enter_that_is_swallowed_for_good_is_told_and_the_text_taken_out(scene: Scene) -> None:
     scene.react = lambda data: None if data == b"\r" else scene.echo(data)
     scene.offer("m-1")
