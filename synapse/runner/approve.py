@@ -92,7 +92,7 @@ class Approvals:
         offered, press = self._prompt.offered, self._press
         told: dict[str, Any] = {"prompt": self._prompt.id, "choices": list(offered.choices)}
         told.update(approvable=press.able(offered), yes=press.yes(offered), no=press.no(offered))
-        if command := press.command(offered):
+        if command := press.command(offered, self._status.command):
             told["command"] = command
         return told
 

@@ -27,6 +27,7 @@ class Rule:
     failure: str = ""  # why it has failed; the task fails with it
     question: str = ""
     choices: str = ""
+    command: str = ""  # the command that is asked about, or will be
     prompt: str = ""
     usage: dict[str, str] = field(default_factory=dict)
 

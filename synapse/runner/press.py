@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from synapse.runner.answering import Answers
 from synapse.runner.process import Child
 from synapse.runner.profile import Profile
+from synapse.runner.skeleton import skeleton
 from synapse.runner.status import Question
 from synapse.runner.terminal import Terminal
 from synapse.runner.viewers import Viewers
@@ -50,8 +51,10 @@ class Press:
         """The place of the choice that means no; -1 when none does."""
         return _place(self._profile.approve_no, question)
 
-    def command(self, question: Question) -> str:
-        """The command that it asks about, where the profile knows how to read it."""
+    def command(self, question: Question, told: str) -> str:
+        """The command that it asks about: what the program told of it, if its dialog shows that; else as the profile says."""
+        if told and question.choices and skeleton(told) in skeleton("".join(self._lines())):
+            return told
         pattern = self._profile.command_asked
         if pattern is None or not question.choices:
             return ""

@@ -22,6 +22,7 @@ class Told:
     failure: str = ""
     question: str = ""
     choices: tuple[str, ...] = ()
+    command: str | None = None  # None: it says nothing of one
     prompt: str = ""
     usage: Mapping[str, int] = field(default_factory=dict)
 
@@ -95,6 +96,7 @@ class Hearing:
             failure=picking.text(fields, rule.failure),
             question=picking.text(fields, rule.question),
             choices=tuple(choices.split("\n")) if choices else (),
+            command=picking.text(fields, rule.command) if rule.command else None,
             prompt=picking.text(fields, rule.prompt),
             usage=usage,
         )

@@ -31,6 +31,7 @@ class StatusMachine:
         self.source = "process"
         self.since = loop.time()
         self.question: Question | None = None
+        self.command = ""  # what the program last said that it asks about, or will
         self.last_output = loop.time()
         self.on_change: Callable[[str], None] = lambda before: None
         self._loop = loop
@@ -138,6 +139,7 @@ class StatusMachine:
         if told.takes:
             self._taken = (now, skeleton(told.prompt))
         self._trust.heard(told.source, took=told.takes)
+        self.command = self.command if told.command is None else told.command
         if not told.status or earlier:
             return
         self._labels[told.source] = told.label
