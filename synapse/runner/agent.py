@@ -16,6 +16,7 @@ from synapse.runner.beginning import Beginning, ended_at_once
 from synapse.runner.delivery import Delivery
 from synapse.runner.draft import Draft
 from synapse.runner.ears import Ears
+from synapse.runner.first_words import first_words
 from synapse.runner.flow import Flow
 from synapse.runner.identity import environment, joining
 from synapse.runner.keys import Token, match_key
@@ -126,6 +127,8 @@ class Agent:
         )
         self._approvals = Approvals(link=self._link, status=self._status, press=press, last_key=lambda: self._last_key)
         self._silence = Silence(self._loop, self._status)
+        own = len(self._argv) - len(spec.words) + 1
+        self._delivery.introduce(first_words(spec, self._profile, self._argv[own:], agent))
         self._connect()
         if len(spec.cursor) == 2:
             viewers.begin_at(*spec.cursor)
@@ -143,6 +146,7 @@ class Agent:
         self._ears.on_told = self._told
         self._turns.on_handed_in = self._delivery.poke
         self._delivery.on_turn = self._began
+        self._delivery.on_first = self._ears.typed
         self._delivery.on_submitted = self._turns.submitted
         self._delivery.on_interrupt = self._turns.interrupted
         self._delivery.on_held = self._report

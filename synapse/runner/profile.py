@@ -33,6 +33,9 @@ class Profile:
     interrupt: tuple[str, ...] = ("\x1b",)
     interrupt_pause: float = 0.4
     stop_text: str = ""
+    instructions: bool = False  # is it told who it is when it is first ready?
+    resume: tuple[str, ...] = ()  # words with which it goes on with a conversation, and is told nothing
+    mcp: tuple[str, ...] = ()  # files that name its MCP servers
     signals: tuple[str, ...] = ("osc7501",)
     settle: float = 0.15  # without output before a screen with known patterns counts
     still: float = 0.5  # without output before an unknown program counts as ready

@@ -7,7 +7,15 @@ from synapse.runner.parts import SCREEN, SOURCES, Answering, Record, Rule, Sessi
 from synapse.runner.tables import build, typed
 
 TABLES: dict[str, dict[str, str]] = {
-    "": {"command": "command", "ports": "ports", "signals": "signals", "trust": "trust"},
+    "": {
+        "command": "command",
+        "ports": "ports",
+        "signals": "signals",
+        "trust": "trust",
+        "instructions": "instructions",
+        "resume": "resume",
+        "mcp": "mcp",
+    },
     "submit": {
         "pause": "pause",
         "enter": "enter",

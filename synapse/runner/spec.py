@@ -31,6 +31,7 @@ class Spec:
     probe: str = ""  # the answers of the person's terminal, in Latin-1
     cursor: tuple[int, ...] = ()
     socket: str = ""
+    instructions: bool = True  # is it told who it is, where its profile wants that?
 
     @classmethod
     def of(cls, told: dict[str, Any]) -> "Spec":

@@ -158,6 +158,22 @@ _DECLARED = {
         ),
         Setting("approvals.allow", tuple, (), "With allow-list: regular expressions of commands that are approved."),
         Setting("approvals.deny", tuple, (), "With deny-list: regular expressions of commands that wait for you."),
+        Setting(
+            "approval_mode", str, "required",
+            "Before an agent that a person starts in a terminal is told who it is: required asks, auto does not.",
+            choices=("required", "auto"),
+        ),
+        Setting(
+            "instructions.enabled", bool, True,
+            "Is an agent told, when it is first ready, who it is and how to reach the others?",
+        ),
+        *(
+            Setting(
+                f"profiles.{name}.resume_flags", tuple, (),
+                f"Words with which {name} goes on with a conversation, and is told nothing; else as the profile says.",
+            )
+            for name in ("claude", "gemini", "codex", "opencode", "copilot", "qwen")
+        ),
         Setting("plugins.disabled", tuple, (), "Plugins that the hub and the commands leave out, by name."),
     )
 }  # fmt: skip

@@ -23,6 +23,7 @@ class House(HubProcess):
         super().__init__()
         self.env |= {"TERM": "xterm-256color", "SYNAPSE_WORKSPACE": "house", "SHELL": "/bin/bash", "LANG": "C.UTF-8"}
         self.env |= {"PS1": "$ ", "HOME": str(self.data), "SYNAPSE_AGENT_SAVE_PROMPT_ENABLED": "false"}
+        self.env["SYNAPSE_INSTRUCTIONS_ENABLED"] = "false"  # a test of them says otherwise
         self.processes: set[int] = set()
         self._glasses: list[Glass] = []
 
