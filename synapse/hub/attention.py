@@ -53,61 +53,59 @@ class Found(Struct):
 
 def found(hub: Hub, now: float) -> list[Found]:
     """Everything that waits for a person now, or will when it has waited for long enough."""
-    state = hub.state
-    agents = state.get(Agents)
-    items = [one for agent in agents if agent.wrapped for one in _of_agent(hub, agent, now)]
-    for task in state.get(Tasks).live.values():
-        owner = agents.boxes.get(task.box)
-        if owner == PERSON:
-            items.append(_question(hub, task))
-        elif owner not in (None, CLIENT) and agents.at_box(task.box) is None:
-            items.append(_nobody_there(hub, task))
+    agents = hub.state.get(Agents)
+    items = [one for agent in agents if agent.wrapped for one in of_agent(hub, agent, now)]
+    items += [one for box in agents.boxes for one in of_box(hub, box)]
     return sorted(items, key=lambda one: (-one.item.blocks, one.item.since, one.item.id))
 
 
-def _of_agent(hub: Hub, agent: Agent, now: float) -> Iterator[Found]:
+def of_agent(hub: Hub, agent: Agent, now: float) -> Iterator[Found]:
     """What an agent waits for."""
     live, task = status_of(hub, agent), hub.state.get(Tasks).current(agent.key)
-    item = Item(
-        id=task.id if task else agent.id,
+    told = live.status == "WAITING" and hub.state.get(Prompts).get(live.prompt) is not None  # it is answered
+    unseen = not live.question and now - live.since < PICTURE_WITHIN  # its signal was quicker than its picture
+    if live.status == "WAITING" and not told and not unseen:
+        kind, what = INPUT if live.source == "terminal" else PERMISSION, live.question[:LONGEST] or UNREAD
+        item = _item(hub, agent, task, live.prompt or agent.id, kind, what, live.since)
+        yield Found(structs.replace(item, choices=live.choices, command=live.command))
+    elif live.status == "RATE_LIMITED":
+        what = live.question[:LONGEST] or "It has reached a limit of its model's service."
+        yield Found(_item(hub, agent, task, agent.id, RATE_LIMIT, what, live.since))
+    elif live.status == "AWAY" and task is not None:
+        away = hub.clock.monotonic() - hub.sessions.away_since.get(agent.key, hub.clock.monotonic())
+        yield Found(_item(hub, agent, task, task.id, STALLED, "Its runner is not connected.", now - away), patient=True)
+    elif live.status == "PROCESSING" and live.quiet_since and task is not None:
+        what = f"It has written nothing while it works on: {live.preview}"
+        yield Found(_item(hub, agent, task, task.id, STALLED, what, live.quiet_since), patient=True)
+    if live.holding:
+        queued = hub.state.get(Mailbox).of(agent.box)
+        what = "A half-written line in its terminal holds its mail back."
+        since = queued[0].at if queued else live.since
+        yield Found(_item(hub, agent, None, agent.id, STALLED, what, since), patient=True)
+
+
+def _item(hub: Hub, agent: Agent, task: Task | None, id: str, kind: str, what: str, since: float) -> Item:
+    return Item(
+        id=id,
         agent=agent.name,
-        kind=STALLED,
-        what="",
-        since=live.since,
+        kind=kind,
+        what=what,
+        since=since,
         workspace=agent.workspace,
         agent_id=agent.id,
         task_id=task.id if task else "",
         blocks=_held(hub, agent.box),
     )
-    if live.status == "WAITING" and hub.state.get(Prompts).get(live.prompt) is not None:
-        return  # it is answered
-    if live.status == "WAITING" and not live.question and now - live.since < PICTURE_WITHIN:
-        return  # its signal was quicker than its picture
-    if live.status == "WAITING":
-        yield Found(
-            structs.replace(
-                item,
-                id=live.prompt or agent.id,
-                kind=INPUT if live.source == "terminal" else PERMISSION,
-                what=live.question[:LONGEST] or UNREAD,
-                choices=live.choices,
-                command=live.command,
-            )
-        )
-    elif live.status == "RATE_LIMITED":
-        what = live.question or "It has reached a limit of its model's service."
-        yield Found(structs.replace(item, id=agent.id, kind=RATE_LIMIT, what=what[:LONGEST]))
-    elif live.status == "AWAY" and task is not None:
-        since = now - (hub.clock.monotonic() - hub.sessions.away_since.get(agent.key, hub.clock.monotonic()))
-        yield Found(structs.replace(item, what="Its runner is not connected.", since=since), patient=True)
-    elif live.status == "PROCESSING" and live.quiet_since and task is not None:
-        what = f"It has written nothing while it works on: {live.preview}"
-        yield Found(structs.replace(item, what=what, since=live.quiet_since), patient=True)
-    if live.holding:
-        queued = hub.state.get(Mailbox).of(agent.box)
-        what = "A half-written line in its terminal holds its mail back."
-        held = structs.replace(item, id=agent.id, what=what, task_id="")
-        yield Found(structs.replace(held, since=queued[0].at if queued else live.since), patient=True)
+
+
+def of_box(hub: Hub, box: str) -> Iterator[Found]:
+    """What lies in a box for a person, or for an agent that is not there."""
+    agents, tasks = hub.state.get(Agents), hub.state.get(Tasks)
+    owner = agents.boxes.get(box)
+    if owner == PERSON:
+        yield from (_question(hub, task) for task in tasks.of(box))
+    elif owner not in (None, CLIENT) and agents.at_box(box) is None:
+        yield from (_nobody_there(hub, task) for task in tasks.of(box))
 
 
 def _question(hub: Hub, task: Task) -> Found:

@@ -30,6 +30,7 @@ from synapse.hub.facts import CORE, HubStarted, HubStopped
 from synapse.hub.limits import Limits
 from synapse.hub.loop import STOPPING, Call, Hub
 from synapse.hub.mailbox import Mailbox
+from synapse.hub.notices import Notices
 from synapse.hub.offers import Offers
 from synapse.hub.plugged import Plugged
 from synapse.hub.presence import Presences
@@ -126,6 +127,7 @@ class Core:
         self.deliveries = Deliveries(self.hub)
         self.answers = Answers(self.hub)
         self.rules = Rules(self.hub)
+        self.notices = Notices(self.hub)
         self.presences = Presences(self.hub)
         self.sweeper = Sweeper(self.hub, processes)
         self._session = Session(key="hub")
@@ -202,6 +204,7 @@ class Core:
         """Write the end, the snapshots and everything that is queued; answer what can be answered."""
         self.sweeper.close()
         self.rules.close()
+        self.notices.close()
         self.reactions.close()
         await self.background.close()
         hub = self.hub

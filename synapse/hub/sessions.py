@@ -35,6 +35,7 @@ class Live(Struct, kw_only=True, omit_defaults=True):
     no: int = -1
     command: str = ""
     quiet_since: float = 0.0
+    viewed: bool = False
     session: str = ""
     silent: tuple[str, ...] = ()
 

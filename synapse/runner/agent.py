@@ -22,6 +22,7 @@ from synapse.runner.identity import environment, joining
 from synapse.runner.keys import Token, match_key
 from synapse.runner.letters import Letters, Message, Turn
 from synapse.runner.link import Link
+from synapse.runner.notice import notice
 from synapse.runner.press import Press
 from synapse.runner.process import Child, ExitStatus
 from synapse.runner.profile import Profile
@@ -155,12 +156,13 @@ class Agent:
             self._link.on_deliver(params)
         self._approvals.on_change = self._silence.on_change = self._report
         self._link.on_answer = self._approvals.answer
+        self._link.on_notice = lambda params: self._viewers.personal(notice(params))
         self._link.on_command = self._command
         self._link.on_joined = self._introduce
         self._link.on_back = self._back
         self._viewers.on_input = self._typed
         self._child.on_continue = self._status.resumed
-        self._viewers.on_change = self._owner_joined.set
+        self._viewers.on_change = self._looked_at
         self._viewers.on_owner_gone = self._owner_gone
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stopping.now, "stopped", TERM_GRACE)
@@ -237,6 +239,11 @@ class Agent:
         if (entered or written) and self._draft.empty:
             self._delivery.poke()
 
+    def _looked_at(self) -> None:
+        """Somebody looks, or looks away."""
+        self._owner_joined.set()
+        self._report()
+
     def _changed(self, before: str) -> None:
         status = self._status.status
         logger.info("%s -> %s (%s)", before, status, self._status.source)
@@ -261,6 +268,8 @@ class Agent:
             live["session"] = self._ears.session
         if status.silent:
             live["silent"] = list(status.silent)
+        if self._viewers.driver is not None:
+            live["viewed"] = True
         live.update(self._approvals.live())
         if self._silence.since:
             live["quiet_since"] = _wall(self._loop, self._silence.since)

@@ -152,6 +152,14 @@ _DECLARED = {
             environ=("SYNAPSE_AGENT_SAVE_PROMPT_ENABLED",),
         ),
         Setting(
+            "notify.desktop", bool, True, "Are you told on the desktop (notify-send, terminal-notifier) that something waits?"
+        ),
+        Setting(
+            "notify.terminal", str, "osc9", "How the terminals you look at are told that something waits, if at all.",
+            choices=("osc9", "osc777", "off"),
+        ),
+        Setting("notify.after", float, 5.0, "Seconds that something must wait before you are told.", least=0),
+        Setting(
             "approvals.mode", str, "ask",
             "Who answers agents' permission dialogs: you (ask), or your rules where they are sure; docs/attention.md.",
             choices=("ask", "allow-list", "deny-list"),
