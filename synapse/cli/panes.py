@@ -46,7 +46,10 @@ class Terminal:
 
 def _apple(*lines: str) -> "tuple[str, ...]":
     """A script's command line; what it is given comes behind it, so nothing of that is ever read as script."""
-    return ("osascript", *(word for line in ("on run argv", *lines, "end run") for word in ("-e", line)))
+    return (
+        "osascript",
+        *(word for line in ("on run argv", "set wanted to item 1 of argv", *lines, "end run") for word in ("-e", line)),
+    )
 
 
 # The first that is recognised counts: what runs inside of another terminal comes first.
@@ -82,7 +85,7 @@ TERMINALS = (
         focus=(
             *_apple(
                 'tell application "iTerm2"', "repeat with w in windows", "repeat with t in tabs of w",
-                "repeat with s in sessions of t", "if unique ID of s is item 1 of argv then",
+                "repeat with s in sessions of t", "if unique ID of s is wanted then",
                 "select w", "select t", "select s", "activate", "return",
                 "end if", "end repeat", "end repeat", "end repeat", "end tell", 'error "that session is closed"',
             ),
@@ -90,9 +93,9 @@ TERMINALS = (
         ),
         open=(
             *_apple(
-                'tell application "iTerm2"', "repeat with w in windows", "repeat with t in tabs of w",
-                "repeat with s in sessions of t", "if unique ID of s is item 1 of argv then",
-                "tell s to split vertically with same profile command (item 2 of argv)", "return",
+                "set line_ to item 2 of argv", 'tell application "iTerm2"', "repeat with w in windows", "repeat with t in tabs of w",
+                "repeat with s in sessions of t", "if unique ID of s is wanted then",
+                "tell s to split vertically with same profile command line_", "return",
                 "end if", "end repeat", "end repeat", "end repeat", "end tell", 'error "that session is closed"',
             ),
             "{session}", "{line}",
@@ -103,24 +106,25 @@ TERMINALS = (
         focus=(
             *_apple(
                 'tell application "Terminal"', "repeat with w in windows", "repeat with t in tabs of w",
-                "if tty of t is item 1 of argv then", "set selected tab of w to t", "set index of w to 1",
+                "if tty of t is wanted then", "set selected tab of w to t", "set index of w to 1",
                 "activate", "return", "end if", "end repeat", "end repeat", "end tell", 'error "that tab is closed"',
             ),
             "{tty}",
         ),
-        open=(*_apple('tell application "Terminal" to do script ("exec " & item 1 of argv)'), "{line}"),
+        open=(*_apple('tell application "Terminal" to do script ("exec " & wanted)'), "{line}"),
     ),
     Terminal(
         "Ghostty", "TERM_PROGRAM", "ghostty", needs=("tty",),
         focus=(
-            *_apple('tell application "Ghostty" to focus (first terminal whose tty is item 1 of argv)'),
+            *_apple('tell application "Ghostty" to focus (first terminal whose tty is wanted)'),
             "{tty}",
         ),
         open=(
             *_apple(
+                "set line_ to item 2 of argv", "set folder_ to item 3 of argv",
                 'tell application "Ghostty"', "set c to new surface configuration",
-                "set command of c to item 2 of argv", "set initial working directory of c to item 3 of argv",
-                "split (first terminal whose tty is item 1 of argv) direction right with configuration c", "end tell",
+                "set command of c to line_", "set initial working directory of c to folder_",
+                "split (first terminal whose tty is wanted) direction right with configuration c", "end tell",
             ),
             "{tty}", "{line}", "{cwd}",
         ),

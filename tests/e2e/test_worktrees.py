@@ -201,7 +201,7 @@ def test_what_has_work_in_it_is_kept_unless_the_person_says_otherwise(project: P
 
 
 def test_in_the_background_and_after_stop_nobody_is_asked_and_work_stays(project: Project) -> None:
-    project.start("-w", "bg", "--name", "bg", "--", "sh", "-c", "echo x > new.txt")
+    project.start("-w", "bg", "--name", "bg", "--", "sh", "-c", "echo x | tee new.txt; sleep 2")
     until(lambda: "bg" not in project.house.names())
     glass = project.run("-w", "st", "--name", "st", "--", "sh", "-c", "echo x > new.txt; echo up; read x")
     glass.expect("up")
