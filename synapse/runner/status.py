@@ -163,6 +163,9 @@ class StatusMachine:
     def _weigh(self, source: str, *, fresh: bool, question: Question | None = None) -> None:
         """Let a source's word count, now or when it has stood for long enough."""
         status = self._trust.status(source)
+        if status == READY and source != SCREEN and self._comes_up():
+            self._look_in(self._patience)
+            return
         if status == self._plain and source != self._leader and not self._trust.best(source):
             return
         if (
@@ -177,6 +180,11 @@ class StatusMachine:
             self._decide(source, status, question)
         elif left is not None:
             self._look_in(left)
+
+    def _comes_up(self) -> bool:
+        """Does it say that it is ready before its composer is there? For some seconds its screen counts, too."""
+        young = self.status == STARTING and self._loop.time() - self.since < self._profile.silent
+        return young and self._profile.patterns and not self._foot.ready()
 
     @property
     def _plain(self) -> str:
