@@ -223,6 +223,8 @@ class Agent:
         """The program has reported something by itself."""
         self._turns.told(told)
         self._status.told(told)
+        if self._ears.session != self._link.told("session"):
+            self._report()
         self._delivery.wake()
 
     def _typed(self, viewer: Viewer, tokens: list[Token]) -> None:

@@ -86,6 +86,10 @@ class Link:
         if self._connection is not None:
             self._connection.ask("agents.report", live).add_done_callback(_heard)
 
+    def told(self, name: str) -> Any:
+        """What was told last of how the agent is; "" if nothing was."""
+        return self._live.get(name, "")
+
     def change(self, verb: str, **params: Any) -> "asyncio.Future[dict[str, Any]]":
         """A change, sent behind those before it; the future gives the reply or raises the hub's refusal."""
         report = _Report(verb, params, asyncio.get_running_loop().create_future())
