@@ -88,7 +88,7 @@ def _question(profile: Profile, asked: str) -> Question | None:
     found = list(profile.choice.finditer(asked))
     if not found:
         return None
-    choices = tuple(" ".join(" ".join(filter(None, one.groups())).split()) for one in found)
+    choices = tuple(" ".join(_unframed(" ".join(filter(None, one.groups()))).split()) for one in found)
     return Question(_unframed(asked[: found[0].start()]), choices)
 
 
