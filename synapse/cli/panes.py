@@ -93,8 +93,8 @@ TERMINALS = (
         ),
         open=(
             *_apple(
-                "set line_ to item 2 of argv", 'tell application "iTerm2"', "repeat with w in windows", "repeat with t in tabs of w",
-                "repeat with s in sessions of t", "if unique ID of s is wanted then",
+                "set line_ to item 2 of argv", 'tell application "iTerm2"', "repeat with w in windows",
+                "repeat with t in tabs of w", "repeat with s in sessions of t", "if unique ID of s is wanted then",
                 "tell s to split vertically with same profile command line_", "return",
                 "end if", "end repeat", "end repeat", "end repeat", "end tell", 'error "that session is closed"',
             ),

@@ -13,6 +13,7 @@ from synapse.client.lines import dumps, loads
 from synapse.errors import BadRequest, Refused, SynapseError
 
 READY_WITHIN = 60.0  # seconds for an agent to be ready, if nobody says otherwise
+MOMENT = 0.5  # seconds that a program must live on to be said to be started
 IDLE = ("READY", "DONE")
 
 
@@ -42,6 +43,7 @@ def spawn(
         started, terminal = begin(words, agent, worktree, told, place)
     except NotStarted as error:
         return error.told(as_json=as_json)
+    check_stays([started] if terminal else [])
     report(started, terminal, as_json=as_json, quiet=bool(task and wait))
     workspace = str(started["workspace"])
     if task is not None:
@@ -104,6 +106,21 @@ def around() -> "dict[str, str] | None":
     except (SynapseError, ValueError):
         pass  # nobody can say where it is seen
     return None
+
+
+def check_stays(started: "list[dict[str, object]]") -> None:
+    """Refused when a program has ended in its first moment, and its pane with it: nobody could read why."""
+    from time import monotonic
+
+    end = monotonic() + MOMENT
+    for agent in started:
+        with Client("", str(agent["workspace"]), start=False) as client:
+            gone = client.call("agents.wait_gone", key=agent["key"], timeout=max(0.0, end - monotonic()))
+        if not gone.get("pending"):
+            raise Refused(
+                "ended_at_once",
+                f"{agent['name']} ended at once: `synapse logs --screen {agent['name']}` shows what it said.",
+            )
 
 
 def report(started: "dict[str, object]", terminal: str, *, as_json: bool, quiet: bool) -> None:

@@ -6,7 +6,7 @@ import shutil
 from synapse import names
 from synapse.cli.command import AS_JSON, WORKSPACE, Argument, Command, Option
 from synapse.cli.launching import NotStarted
-from synapse.cli.spawning import around, begin, report, saved_or_not
+from synapse.cli.spawning import around, begin, check_stays, report, saved_or_not
 from synapse.cli.starting import of_saved, run
 from synapse.client.blocking import Client
 from synapse.errors import BadRequest, Refused, SynapseError
@@ -48,6 +48,7 @@ def start(
             agent, terminal = begin(each.words, each.agent, tree, each.told, place)
             started.append(agent)
             report(agent, terminal, as_json=as_json, quiet=here)
+        check_stays(started)
     except (SynapseError, KeyboardInterrupt) as error:
         _undo(started)
         if isinstance(error, NotStarted):

@@ -123,6 +123,14 @@ def test_in_tmux_it_gets_a_pane_beside_and_the_person_stays_where_they_are(desk:
     until(lambda: desk.new() == [] and "beside" not in house.names())
 
 
+def test_a_program_that_ends_at_once_in_its_pane_is_not_said_to_be_started(desk: Desk, house: House) -> None:
+    desk.synapse("spawn", "--name", "flash", "--", "sh", "-c", "echo no such model; exit 3")
+    desk.shows(desk.person, "flash ended at once: `synapse logs --screen flash`")
+    until(lambda: desk.new() == [])
+    assert "no such model" in house.synapse("logs", "--screen", "flash").stdout
+    assert "started flash" not in desk.looks(desk.person)
+
+
 def test_its_pane_is_its_terminal_closed_ends_it_and_detached_keeps_it(desk: Desk, house: House) -> None:
     desk.synapse("spawn", "demo", "--name", "closed")
     until(desk.new)
