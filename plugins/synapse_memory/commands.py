@@ -110,7 +110,7 @@ def search(
         )
     found = _entries(reply)
     if as_json:
-        write(dumps({"entries": found}).decode())
+        write(dumps({"entries": found, "many": bool(reply.get("many"))}).decode())
         return 0 if found else 1
     if not found:
         raise Refused("nothing_found", f"Nothing holds {' '.join(words)[:80]!r}: fewer words, or a beginning (auth*).")
@@ -118,6 +118,8 @@ def search(
         mark = "" if one["state"] == "fresh" else f"  [{_state(one)}]"
         tags_shown = f"  ({' '.join(one['tags'])})" if one.get("tags") else ""
         write(f"{one['key']}{tags_shown}{mark}\n    {one_line(one.get('snippet') or one.get('text', ''))}\n")
+    if reply.get("many"):
+        write("\nMore than 5,000 fit: of the older ones only those with the words in key or tags were looked at.\n")
     return 0
 
 

@@ -12,6 +12,7 @@ from synapse_memory.words import expression
 
 SHORT = 400  # characters of a text in a list
 MOST = 1000  # entries of one answer
+RANKED = 5000  # entries that are ranked; to rank is what a search costs, 1 ms for a thousand
 
 # An entry is superseded while one that was saved later says so.
 _COLUMNS = (
@@ -123,6 +124,15 @@ def _short(row: Any, now: float, text: str, **more: Any) -> Entry:
     return _entry(row, now, text[:SHORT], more=len(text) > SHORT, **more)
 
 
+_SOME = "SELECT rowid FROM memory_text WHERE memory_text MATCH ? LIMIT ?"
+
+
+class SearchReply(EntriesReply, kw_only=True, omit_defaults=False):
+    """`many`: more than 5,000 fit. Then only the newest 5,000 are ranked, and those with the words in key or tags."""
+
+    many: bool = False
+
+
 class SearchRequest(Request, kw_only=True):
     """`query`: words that must all be there, "a phrase", beginning*, -without, one OR other; the best come first."""
 
@@ -134,21 +144,38 @@ class SearchRequest(Request, kw_only=True):
 
 
 @query("memory.search", tables=("memory",))
-def search(call: Call, request: SearchRequest) -> Fetch:
+def search(call: Call, request: SearchRequest) -> Callable[[Any], SearchReply]:
     """The entries that hold some words, the best first, with what was found in them."""
     _limit(request.limit)
     words, now = expression(request.query), call.at
     where = _Where(call, request.workspace, request.tags, fresh=request.fresh)
-    sql = (
-        f"SELECT {_COLUMNS}, substr(v.text, 1, {SHORT + 1}), snippet(memory_text, 1, '[', ']', '…', 24), memory_text.rank"
+    fits = (
         " FROM memory_text CROSS JOIN memory_versions v ON v.id = memory_text.rowid"
-        f" WHERE memory_text MATCH ? AND {where} ORDER BY memory_text.rank LIMIT ?"
+        f" WHERE memory_text MATCH ? AND {where} AND memory_text.rowid > ?"
     )
+    best = (
+        f"SELECT {_COLUMNS}, substr(v.text, 1, {SHORT + 1}), snippet(memory_text, 1, '[', ']', '…', 24), memory_text.rank"
+        f"{fits} ORDER BY memory_text.rank LIMIT ?"
+    )
+    newest = f"SELECT memory_text.rowid, {_COLUMNS}{fits} ORDER BY memory_text.rowid DESC LIMIT 1 OFFSET ?"
 
-    def fetch(db: Any) -> EntriesReply:
-        rows = db.execute(sql, (words, *where.values, request.limit)).fetchall()
-        return EntriesReply(
-            entries=[_short(row[:-3], now, row[-3], snippet=row[-2], rank=round(-row[-1], 4)) for row in rows]
+    def ranked(db: Any, words: str) -> tuple[list[Any], bool]:
+        """The best rows, and whether some were too old to be looked at."""
+        behind = []
+        if len(db.execute(_SOME, (words, RANKED + 1)).fetchall()) > RANKED:
+            behind = db.execute(newest, (words, *where.values, 0, RANKED)).fetchall()
+        after = behind[0][0] if behind else 0
+        return db.execute(best, (words, *where.values, after, request.limit)).fetchall(), bool(behind)
+
+    def fetch(db: Any) -> SearchReply:
+        rows, many = ranked(db, words)
+        if many:
+            named, _ = ranked(db, f"({words}) AND {{key tags}} : ({words})")
+            there = {row[0] for row in named}
+            rows = [*named, *(row for row in rows if row[0] not in there)][: request.limit]
+        return SearchReply(
+            entries=[_short(row[:-3], now, row[-3], snippet=row[-2], rank=round(-row[-1], 4)) for row in rows],
+            many=many,
         )
 
     return fetch

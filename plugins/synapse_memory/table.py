@@ -15,7 +15,7 @@ class Versions:
     is the other table), `memory_over` which entry is out of date because of which."""
 
     name = "memory"
-    version = 1
+    version = 2
     kinds = frozenset({Saved.kind, Deleted.kind, "log.forgotten", "log.redacted"})
     schema: tuple[str, ...] = (
         "CREATE TABLE memory_versions (id INTEGER PRIMARY KEY, workspace TEXT NOT NULL, key TEXT NOT NULL, at REAL NOT"
@@ -27,7 +27,7 @@ class Versions:
         " PRIMARY KEY (workspace, key, by)) STRICT, WITHOUT ROWID",
         "CREATE INDEX memory_over_by ON memory_over (workspace, by)",
         "CREATE VIRTUAL TABLE memory_text USING fts5 (key, text, tags, content='memory_versions', content_rowid='id',"
-        " tokenize='unicode61 remove_diacritics 2')",
+        " prefix='2 3', tokenize='unicode61 remove_diacritics 2')",
         "INSERT INTO memory_text (memory_text, rank) VALUES ('secure-delete', 1)",  # what is redacted is overwritten
         # A word in the key counts most, then one in the tags.
         "INSERT INTO memory_text (memory_text, rank) VALUES ('rank', 'bm25(8.0, 1.0, 4.0)')",

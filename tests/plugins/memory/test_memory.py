@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import synapse_memory
+from synapse_memory import looking
 from synapse_memory.entries import Entries
 
 from synapse.errors import BadRequest, NotFound
@@ -129,6 +130,29 @@ async def test_a_word_in_the_key_counts_more_than_one_in_the_text(ada: Peer) -> 
     assert await found(ada, "deploy") == ["deploy", "z", "x"]
     assert await found(ada, "deploy", limit=1) == ["deploy"]
     assert await found(ada, "deploy", tags=["deploy"]) == ["z"]
+
+
+async def test_where_too_many_fit_the_newest_are_ranked_and_those_that_are_named_so(
+    bench: Bench, ada: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "RANKED", 5)
+    await ada("memory.save", key="release", text="how we do it")
+    await ada("memory.save", key="notes/old", text="a release, and a release, and draft", tags=["release", "draft"])
+    for number in range(12):
+        await ada("memory.save", key=f"n{number}", text="it was in the last release")
+    elsewhere = bench.client("eve", workspace="other")
+    for number in range(8):
+        await elsewhere("memory.save", key=f"e{number}", text="one more release")
+    many = await ada("memory.search", query="release")
+    assert many["many"] is True
+    assert sorted(keys(many)[:2]) == ["notes/old", "release"]
+    assert set(keys(many)[2:]) == {"n7", "n8", "n9", "n10", "n11"}  # what others have elsewhere takes no place
+    assert keys(await ada("memory.search", query="release -draft"))[0] == "release"
+    assert "notes/old" not in await found(ada, "release -draft")
+    assert len(await found(ada, "release", limit=3)) == 3
+    assert await found(ada, "release", tags=["draft"]) == ["notes/old"]
+    few = await ada("memory.search", query="how release")
+    assert (few["many"], keys(few)) == (False, ["release"])
 
 
 async def test_what_is_expired_or_superseded_is_marked_and_can_be_left_out(bench: Bench, ada: Peer) -> None:
