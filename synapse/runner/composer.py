@@ -63,11 +63,11 @@ class Composer:
 
 
 def _rows(lines: list[str], first: re.Pattern[str]) -> list[str]:
-    """The composer that begins at the last such row, and ends above a frame or an empty row."""
+    """The composer that begins at the last such row, and ends above a frame or, where there is none, an empty row."""
     start = next((row for row in reversed(range(len(lines))) if first.search(lines[row])), len(lines))
-    end = start
-    while end < len(lines) and lines[end].strip() and not _FRAME.match(lines[end]):
-        end += 1
+    rows = range(start, len(lines))
+    frame = next((row for row in rows if _FRAME.match(lines[row])), None)
+    end = frame if frame is not None else next((row for row in rows if not lines[row].strip()), len(lines))
     return lines[start:end] or [""]
 
 

@@ -27,6 +27,7 @@ class Profile:
     pause: float = 0.1  # between the text and Enter
     enter: str = "\r"
     header: bool = True  # is the A2A line typed before the text?
+    pastes: bool = False  # it takes bracketed pastes, and is not ready before it has said so
     multiline: str = "file"  # without bracketed paste: `file` and a pointer, or `type` the lines
     longest: int = 4000  # characters; more goes by file
     clear: str = "\x15"  # empties the composer

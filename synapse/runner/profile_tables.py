@@ -20,6 +20,7 @@ TABLES: dict[str, dict[str, str]] = {
         "pause": "pause",
         "enter": "enter",
         "header": "header",
+        "pastes": "pastes",
         "multiline": "multiline",
         "longest": "longest",
         "clear": "clear",

@@ -17,6 +17,7 @@ __all__ = ["Question", "StatusMachine"]
 
 STARTING, READY, PROCESSING, WAITING, DONE, STOPPED = "STARTING", "READY", "PROCESSING", "WAITING", "DONE", "STOPPED"
 RATE_LIMITED = "RATE_LIMITED"
+COMES_UP = 30.0  # seconds in which a program with a known screen is not ready before that is there
 DONE_SHOWN = 10.0  # seconds for which an agent that has just finished is shown as DONE
 
 
@@ -163,7 +164,7 @@ class StatusMachine:
     def _weigh(self, source: str, *, fresh: bool, question: Question | None = None) -> None:
         """Let a source's word count, now or when it has stood for long enough."""
         status = self._trust.status(source)
-        if status == READY and source != SCREEN and self._comes_up():
+        if status == READY and self._comes_up(source):
             self._look_in(self._patience)
             return
         if status == self._plain and source != self._leader and not self._trust.best(source):
@@ -181,10 +182,12 @@ class StatusMachine:
         elif left is not None:
             self._look_in(left)
 
-    def _comes_up(self) -> bool:
-        """Does it say that it is ready before its composer is there? For some seconds its screen counts, too."""
-        young = self.status == STARTING and self._loop.time() - self.since < self._profile.silent
-        return young and self._profile.patterns and not self._foot.ready()
+    def _comes_up(self, source: str) -> bool:
+        """Is it said to be ready before its composer is there, or takes pastes? At first both count, too."""
+        if self.status != STARTING or self._loop.time() - self.since > COMES_UP or not self._profile.patterns:
+            return False
+        pastes = self._terminal.bracketed_paste or not self._profile.pastes
+        return not pastes or (source != SCREEN and not self._foot.ready())
 
     @property
     def _plain(self) -> str:
