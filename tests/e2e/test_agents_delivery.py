@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -182,12 +181,16 @@ def test_attachments_lie_in_private_files_that_the_text_names(house: House) -> N
 def test_what_a_person_runs_in_a_shell_gets_no_message(house: House, tmp_path: Path) -> None:
     """Neither an editor nor a pager is fed what was meant for the prompt."""
     house.agent("desk", "shell", "--norc")
-    glass = house.attach("desk")
+    house.agent("clock", "shell", "--norc")
+    glass, beside = house.attach("desk"), house.attach("clock")
     glass.type("cat > seen.txt\r")
     house.becomes("desk", "PROCESSING")
     task = house.queue("desk", "echo for the prompt")
     glass.type("by hand\r")
-    time.sleep(2.5)  # a person's last key holds messages for two seconds; the program at work holds them after that
+    # A person's last key holds messages for two seconds: where a later one has let its message go, this one has, too.
+    beside.type("echo later\r")
+    beside.shows("later")
+    assert house.send("clock", "echo measured") == "measured"
     assert house.task(task, "submitted")["state"] == "submitted"
     glass.type("\x04")
     assert house.task(task)["answer"] == "for the prompt"
