@@ -60,7 +60,7 @@ def decide(
             name=name,
             task=task.id if task else "",
             question=live.question[:LONGEST],
-            command=live.command[:LONGEST],
+            command=live.command,
             choice=choice[:LONGEST],
             place=place,
             reason=reason[:LONGEST],

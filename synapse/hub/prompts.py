@@ -21,6 +21,7 @@ class Answer(Struct, kw_only=True, omit_defaults=True):
     approved: bool
     name: str = ""
     by: str = ""
+    command: str = ""
     choice: str = ""
     place: int = -1
     reason: str = ""  # why it was rejected; later, why nothing came of the answer
@@ -55,6 +56,7 @@ class Prompts:
                 approved=body.approved,
                 name=body.name,
                 by=event.by,
+                command=body.command,
                 choice=body.choice,
                 place=body.place,
                 reason=body.reason,
@@ -90,6 +92,7 @@ class _Order(Struct):
     id: str
     choice: int
     approve: bool
+    command: str
 
 
 class _Frame(Struct):
@@ -122,7 +125,7 @@ class Answers:
         self.look([runner.runner_of for runner in self._hub.sessions.runners()])
 
     def _hand_over(self, runner: Session, given: Answer) -> None:
-        frame = json.encode(_Frame(_Order(given.id, given.place, given.approved)))
+        frame = json.encode(_Frame(_Order(given.id, given.place, given.approved, given.command)))
 
         def hand(position: int, what: bytes) -> None:
             self._handed[given.id] = runner

@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 REMEMBERED = 100  # answers whose outcome is told again when the hub asks again
+LONGEST = 2000  # characters of a command
+DRAWN_WITHIN = 0.5  # seconds in which a dialog may still be drawn
 GONE_WITHIN = 3.0  # seconds for a dialog to go once it was answered
 DONE, GONE, UNSURE, UNABLE = "done", "gone", "unsure", "unable"
 
@@ -28,6 +30,7 @@ class Prompt:
     question: Question
     picture: Question | None
     since: float
+    above: str = ""  # what stood above its choices
     answered: bool = False
     over: bool = False  # it was seen to go
 
@@ -66,24 +69,42 @@ class Approvals:
         else:
             question, prompt = self._status.question or Question(""), self._prompt
             if prompt is None or prompt.answered or not _follows(question, prompt.question):
-                self._prompt = Prompt(_new_id(), question, self._status.asks(), self._loop.time())
+                self._begin(question)
             else:
                 prompt.question = question
-                prompt.picture = prompt.picture or self._status.asks()
+                self._picture(prompt)
         self._wake()
 
     def settled(self) -> None:
         """The screen has been brought up to date."""
         prompt = self._prompt
-        if prompt is not None and (prompt.picture is None or prompt.over):
+        if prompt is not None and not (prompt.answered and not prompt.over):
             shown = self._status.asks()
-            if prompt.over and shown is not None:
-                self.look()  # the next one, before its status was judged
+            if shown is not None and (prompt.over or self._is_another(prompt, shown)):
+                self._begin(self._status.question or Question(""))  # before its status was judged
                 self.on_change()
-            if shown is not None and prompt.picture is None:
-                prompt.picture = shown
+            elif self._picture(prompt):
                 self.on_change()  # its choices, behind the program's own word
         self._wake()
+
+    def _begin(self, question: Question) -> None:
+        self._prompt = prompt = Prompt(_new_id(), question, None, self._loop.time())
+        self._picture(prompt)
+
+    def _picture(self, prompt: Prompt) -> bool:
+        """Keep how it looks: at first sight, and while it may still be drawn; True when its question is new."""
+        shown = self._status.asks()
+        if shown is None or (prompt.picture is not None and self._loop.time() - prompt.since > DRAWN_WITHIN):
+            return False
+        fresh = prompt.picture is None
+        prompt.picture = prompt.picture or shown
+        prompt.above = self._press.above(shown)
+        return fresh
+
+    def _is_another(self, prompt: Prompt, shown: Question) -> bool:
+        """Does another dialog with the same question stand there now?"""
+        drawn = self._loop.time() - prompt.since > DRAWN_WITHIN
+        return drawn and prompt.picture is not None and self._press.above(shown) != prompt.above
 
     def live(self) -> dict[str, Any]:
         """What the hub is told of the question: its id, the choices that mean yes and no, the command it is about."""
@@ -92,9 +113,14 @@ class Approvals:
         offered, press = self._prompt.offered, self._press
         told: dict[str, Any] = {"prompt": self._prompt.id, "choices": list(offered.choices)}
         told.update(approvable=press.able(offered), yes=press.yes(offered), no=press.no(offered))
-        if command := press.command(offered, self._status.command):
+        if command := self._command(self._prompt):
             told["command"] = command
         return told
+
+    def _command(self, prompt: Prompt) -> str:
+        """What it asks about; nothing where that is more than anybody reads."""
+        command = self._press.command(prompt.offered, self._status.command)
+        return command if len(command) <= LONGEST else ""
 
     # -- answering
 
@@ -103,7 +129,7 @@ class Approvals:
         id = str(order.get("id", ""))
         if id not in self._busy:
             self._busy.add(id)
-            answering = self._answer(id, int(order.get("choice", -1)), approve=bool(order.get("approve")))
+            answering = self._answer(id, order)
             self._loop.create_task(answering).add_done_callback(lambda task: self._over(id, task))
 
     def _over(self, id: str, task: "asyncio.Task[None]") -> None:
@@ -111,24 +137,27 @@ class Approvals:
         if not task.cancelled() and task.exception() is not None:
             logger.error("an answer failed", exc_info=task.exception())
 
-    async def _answer(self, id: str, choice: int, *, approve: bool) -> None:
+    async def _answer(self, id: str, order: dict[str, Any]) -> None:
         if id not in self._outcomes:
-            self._outcomes[id] = await self._pressed(id, choice, approve=approve)
+            self._outcomes[id] = await self._pressed(id, order)
             logger.info("%s: %s %s", id, *self._outcomes[id])
             while len(self._outcomes) > REMEMBERED:
                 del self._outcomes[next(iter(self._outcomes))]
         outcome, reason = self._outcomes[id]
         self._link.change("prompts.report", id=id, outcome=outcome, reason=reason)
 
-    async def _pressed(self, id: str, choice: int, *, approve: bool) -> tuple[str, str]:
+    async def _pressed(self, id: str, order: dict[str, Any]) -> tuple[str, str]:
         prompt = self._prompt
         if prompt is None or prompt.id != id or prompt.answered or not self._stands(prompt):
             return GONE, "The question does not stand on its screen any more: nothing was pressed."
         prompt.answered = True  # whatever comes of it, this id is used up
+        if order.get("command", "") != self._command(prompt):
+            self._renew(prompt)
+            return GONE, "It asks about another command by now: nothing was pressed."
         failure = await self._press.choose(
             prompt.offered,
-            choice,
-            approve=approve,
+            int(order.get("choice", -1)),
+            approve=bool(order.get("approve")),
             untouched=self._last_key() < prompt.since,
             stands=lambda: self._stands(prompt),
         )
@@ -152,7 +181,7 @@ class Approvals:
         status, shown = self._status, self._status.asks()
         if self._prompt is not prompt or status.status != WAITING or shown is None:
             return False
-        return prompt.picture is not None and _same(shown, prompt.picture)
+        return prompt.picture is not None and _same(shown, prompt.picture) and self._press.above(shown) == prompt.above
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():

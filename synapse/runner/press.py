@@ -12,6 +12,7 @@ from synapse.runner.status import Question
 from synapse.runner.terminal import Terminal
 from synapse.runner.viewers import Viewers
 
+ABOVE = 200  # characters above its choices by which a dialog is told from another one with the same question
 LOOKED_AT = 30  # lines from the end in which a dialog stands
 MOVED_WITHIN = 1.0  # seconds for the mark to move once an arrow was pressed
 STEP = 0.02  # seconds between two looks at it
@@ -64,6 +65,11 @@ class Press:
         found = list(pattern.finditer(text[: places[0].start()] if places else text))
         rows = "\n".join(filter(None, found[-1].groups())).split("\n") if found else []
         return "\n".join(row.strip() for row in rows).strip()
+
+    def above(self, question: Question) -> str:
+        """What stands above its choices, in any layout: the dialog, which may hold more than the question it ends with."""
+        rows = self._rows(question)
+        return skeleton("\n".join(self._lines())[: rows[0].start()])[-ABOVE:] if rows else ""
 
     # -- pressing
 

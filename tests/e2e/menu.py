@@ -46,6 +46,9 @@ def main(way: str) -> None:
                 key = held = held + key
             if key == b"\x03":
                 return
+            if key == b"n" and way == "digits":
+                number += 1  # it asks about something else
+                continue
             place = chosen(way, key, marked)
             if place >= 0:
                 held = b""

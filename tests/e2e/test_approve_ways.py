@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,21 @@ def test_where_the_mark_cannot_be_seen_nothing_is_pressed_after_a_person_has_mov
     assert json.loads(refused.stderr)["error"]["code"] == "unable"
     assert answers(house) == []
     assert asked(house)["id"] != item["id"]
+
+
+def test_another_dialog_with_the_same_question_is_another_question(house: House) -> None:
+    item = ask(house, "digits")
+    glass = house.attach("digits")
+    glass.shows("question 0")
+    time.sleep(0.6)  # it is drawn
+    glass.type("n")
+    glass.shows("question 1")
+    until(lambda: asked(house)["id"] != item["id"], SOON)
+    late = house.synapse("approve", item["id"], "--json")
+    assert json.loads(late.stderr)["error"]["code"] == "no_such_prompt"
+    assert answers(house) == []
+    assert house.synapse("approve", asked(house)["id"]).returncode == 0
+    assert answers(house) == ["once"]
 
 
 def test_a_dialog_that_does_not_react_is_told_and_gets_a_new_id(house: House) -> None:

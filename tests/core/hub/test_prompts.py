@@ -29,7 +29,7 @@ async def test_an_answer_is_stored_handed_over_and_its_outcome_told(bench: Bench
     bob, kim = await asking(bench), bench.person()
     said = await kim("prompts.answer", id="p-abcdef")
     assert (said["agent"], said["choice"]) == ("bob", "1 Yes")
-    assert await bob.frame("answer") == {"id": "p-abcdef", "choice": 0, "approve": True}
+    assert await bob.frame("answer") == {"id": "p-abcdef", "choice": 0, "approve": True, "command": "rm x"}
     waiting = kim.ask("prompts.wait", id="p-abcdef")
     await bob("prompts.report", id="p-abcdef", outcome="done")
     assert b'"outcome":"done"' in await waiting
@@ -90,7 +90,7 @@ async def test_no_takes_the_choice_that_means_so_or_the_keys_for_it(bench: Bench
     await kim("prompts.answer", id="p-abcdef", approve=False)
     assert (await bob.frame("answer"))["choice"] == 2
     await kim("prompts.answer", id="p-ann", approve=False)
-    assert await ann.frame("answer") == {"id": "p-ann", "choice": -1, "approve": False}
+    assert await ann.frame("answer") == {"id": "p-ann", "choice": -1, "approve": False, "command": "rm x"}
 
 
 async def test_a_reason_goes_to_the_agent_once_the_no_was_pressed(bench: Bench) -> None:

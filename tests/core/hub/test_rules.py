@@ -38,7 +38,12 @@ async def test_a_rule_approves_and_the_event_says_which(bench: Bench, settings: 
     settings.write_text("[approvals]\nmode = 'allow-list'\nallow = ['git status.*', 'ls']\n")
     bob = await bench.agent("bob")
     await asks(bob, "git status --short; ls")
-    assert await bob.frame("answer") == {"id": "p-abcdef", "choice": 0, "approve": True}
+    assert await bob.frame("answer") == {
+        "id": "p-abcdef",
+        "choice": 0,
+        "approve": True,
+        "command": "git status --short; ls",
+    }
     assert await judged(bench) == ["approvals.allow: 'git status.*', 'ls'"]
     [event] = [event for event in bench.events() if event.kind == "prompts.answered"]
     assert (event.by, event.workspace, event.body.name) == ("hub", "w", "approvals.allow")
