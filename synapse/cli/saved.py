@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from synapse import names, settings
-from synapse.errors import BadRequest, NotFound, Refused
+from synapse.errors import BadRequest, NotFound, Refused, SynapseError
 from synapse.settings.declared import LARGEST
 
 
@@ -36,15 +36,23 @@ def folder() -> str:
     return os.path.join(settings.config_folder(), "agents")
 
 
-def all_saved() -> list[Saved]:
-    """All of them, by id; BadRequest when a file is wrong."""
+def all_saved(wrong: "list[SynapseError] | None" = None) -> list[Saved]:
+    """All of them, by id, without those whose file is wrong: `wrong` hears why."""
     try:
         files = sorted(os.listdir(folder()))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise Refused("cannot_read", f"{folder()} cannot be read: {error.strerror}.") from None
-    return [read(file.removesuffix(".toml")) for file in files if file.endswith(".toml") and not file.startswith(".")]
+    found = []
+    for file in files:
+        if file.endswith(".toml") and not file.startswith("."):
+            try:
+                found.append(read(file.removesuffix(".toml")))
+            except SynapseError as error:
+                if wrong is not None:
+                    wrong.append(error)
+    return found
 
 
 def find(wanted: str) -> Saved:
@@ -137,7 +145,12 @@ def delete(id: str) -> None:
 
 def unused(wanted: str) -> str:
     """An id that nobody has: the wanted one, or it with a number."""
-    return names.unused(names.fit(wanted, "agent"), {saved.id for saved in all_saved()})
+    name = number = names.fit(wanted, "agent")
+    taken: set[str] = set()
+    while os.path.lexists(_path(number)):  # also by a file that is wrong
+        taken.add(number)
+        number = names.unused(name, taken)
+    return number
 
 
 @contextmanager

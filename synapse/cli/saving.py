@@ -6,7 +6,7 @@ import shlex
 from synapse import names
 from synapse.cli import saved
 from synapse.cli.command import AS_JSON, Argument, Command, Option
-from synapse.cli.errors import say
+from synapse.cli.errors import say, told
 from synapse.cli.launching import role_of
 from synapse.cli.saved import Saved
 from synapse.cli.table import one_line, table, write
@@ -16,14 +16,17 @@ from synapse.errors import BadRequest, SynapseError
 
 def show_all(*, as_json: bool) -> int:
     """The saved agents."""
-    everyone = saved.all_saved()
+    wrong: list[SynapseError] = []
+    everyone = saved.all_saved(wrong)
+    for error in wrong:
+        told(error, as_json)
     if as_json:
         write(dumps({"agents": [_told(one) for one in everyone]}).decode())
-        return 0
+        return 1 if wrong else 0
     rows = [(one.id, one.name, shlex.join(one.words), one.skill_set, one_line(one.role)) for one in everyone]
     heads = ("ID", "NAME", "PROFILE", "SKILL_SET", "ROLE")
     write(table(heads, rows, keep=("ID",)) if rows else "None is saved yet: `synapse agents add` saves one.\n")
-    return 0
+    return 1 if wrong else 0
 
 
 def show(id: str, *, as_json: bool) -> int:

@@ -220,6 +220,8 @@ def _checked_out(root: str, branch: str) -> str:
 def _turn(root: str) -> Iterator[None]:
     """One at a time makes or removes worktrees here; their folder is there, and git does not see it."""
     folder = os.path.join(root, PLACE)
+    if os.path.realpath(folder) != folder:
+        raise Refused("not_here", f"{folder} leads elsewhere: a link is not followed out of the project.")
     try:
         os.makedirs(folder, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -169,6 +169,23 @@ def test_a_file_that_is_wrong_is_said_with_its_place(house: House, text: str, wh
     assert why in sentence
 
 
+def test_a_file_that_is_wrong_does_not_hide_the_others(house: House) -> None:
+    house.synapse("agents", "add", "good", "--profile", "demo")
+    (folder(house) / "bad.toml").write_text("profile = 1")
+    (folder(house) / "No Name.toml").write_text("profile = 'demo'")
+    done = house.synapse("agents")
+    assert (done.returncode, "good" in done.stdout) == (1, True)
+    assert f"{folder(house)}/bad.toml: 'profile' must be a text" in done.stderr
+    assert "'No Name' is not a name" in done.stderr
+    assert house.synapse("agents", "show", "good").returncode == 0
+    glass = named(house, "bad")
+    glass.type("/exit\r")
+    glass.expect("--agent bad-2`?")
+    glass.type("y\r")
+    assert glass.end() == 0
+    assert house.synapse("agents", "delete", "good", "bad-2").returncode == 0
+
+
 # -- the offer
 
 

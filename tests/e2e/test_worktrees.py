@@ -342,6 +342,25 @@ def test_wrong_names_are_refused(project: Project) -> None:
     assert "`git worktree` said:" in sentence
 
 
+def test_a_link_is_not_followed_out_of_the_project(project: Project) -> None:
+    elsewhere = project.folder.parent / f"{project.folder.name}-elsewhere"
+    elsewhere.mkdir()
+    (project.folder / ".synapse").mkdir()
+    (project.folder / ".synapse" / "worktrees").symlink_to(elsewhere)
+    assert project.refused("start", "--json", "-w", "x", "cat")[:2] == (1, "not_here")
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_what_git_refuses_is_passed_on_and_nothing_changes(project: Project) -> None:
+    tree = worked(project, "over")
+    (project.folder / "src" / "a.txt").write_text("not committed here\n")
+    status, code, sentence = project.refused("worktree", "merge", "over")
+    assert (status, code) == (1, "git_failed")
+    assert "would be overwritten by merge" in sentence
+    assert (project.folder / "src" / "a.txt").read_text() == "not committed here\n"
+    assert tree.exists()
+
+
 def test_a_hooks_variables_do_not_mislead_it(project: Project) -> None:
     done = project.synapse("worktree", "--json", env={"GIT_DIR": "/nowhere", "GIT_WORK_TREE": "/nowhere"})
     assert (done.returncode, done.stdout) == (0, '{"worktrees":[]}\n')
