@@ -64,7 +64,7 @@ class Press:
         places = self._rows(question)
         found = list(pattern.finditer(text[: places[0].start()] if places else text))
         rows = "\n".join(filter(None, found[-1].groups())).split("\n") if found else []
-        return "\n".join(row.strip() for row in rows).strip()
+        return "\n".join(row.strip(" │┃") for row in rows).strip()
 
     def above(self, question: Question) -> str:
         """What stands above its choices, in any layout: the dialog, which may hold more than the question it ends with."""

@@ -1,7 +1,9 @@
 """Messages into a terminal, against a composer that is played: once, in order, and never on top of a person's draft."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +197,30 @@ async def test_an_urgent_one_interrupts_and_then_goes(scene: Scene) -> None:
     assert scene.keys[0] == b"\x1b"
 
 
+async def test_what_an_interrupted_program_gives_back_is_taken_out_of_its_composer(scene: Scene) -> None:
+    def early(data: bytes) -> None:
+        if data == b"\r" and len(scene.keys) == 2:
+            scene.shows(PROMPT)  # it works
+        elif data == b"\x1b":
+            scene.shows(PROMPT + "A2A: first\n")
+            scene.shows("and its end")
+        elif data == b"\x15" and scene.keys.count(b"\x15") < 3:
+            scene.shows(PROMPT + "A2A: first")
+        elif data == b"\x15":
+            scene.shows(PROMPT)
+            scene.ends()
+        else:
+            scene.echo(data)
+
+    scene.react = early
+    scene.offer("m-1", "first\nand its end")
+    await scene.is_told("delivered", "m-1")
+    scene.offer("m-2", "urgent", urgent=True, priority=5)
+    await scene.is_told("delivered", "m-2")
+    assert scene.keys.count(b"\x15") == 3
+    assert scene.keys[-1] == b"\r"
+
+
 async def test_an_urgent_one_waits_when_the_program_does_not_stop(scene: Scene) -> None:
     scene.status = PROCESSING
     scene.react = lambda data: None
@@ -369,6 +395,16 @@ def test_a_text_in_a_box_is_found() -> None:
     terminal.write("╭──────────────────╮\r\n│ > one two three   │\r\n│   four five       │\x1b[3;14H".encode())
     terminal.advance(1.0)
     assert composer.holds("one two three four five")
+
+
+def test_a_text_with_empty_lines_is_found_above_a_composers_frame() -> None:
+    terminal = Terminal(30, 12)
+    composer = Composer(terminal, replace(PLAIN, composer=re.compile("^ > ")))
+    rows = ("an answer", "▀" * 30, " > one", "", "   two", "", "", "▄" * 30, " ? for shortcuts")
+    terminal.write("\r\n".join(rows).encode())
+    terminal.advance(1.0)
+    assert composer.holds("one\n\ntwo")
+    assert not composer.holds("one\n\ntwo\nthree")
 
 
 def test_a_placeholder_stands_for_the_text_only_at_the_cursor() -> None:

@@ -57,6 +57,28 @@ def test_the_screen_tells_ready_processing_waiting_and_done(demo: Stage) -> None
     ]
 
 
+def test_ready_is_believed_at_first_only_behind_a_composer_that_takes_pastes() -> None:
+    rules = (Rule("title", match=re.compile("^Ready"), status="READY"),)
+    stage = Stage(replace(DEMO, rules=rules, trust=("title", "screen"), pastes=True))
+    stage.writes(b"\x1b]0;Ready\x07")
+    assert stage.status == "STARTING"
+    stage.redraws(*IDLE)
+    assert stage.status == "STARTING"
+    stage.writes(b"\x1b[?2004h")
+    stage.clock.go(1)
+    assert (stage.status, stage.machine.source) == ("READY", "title")
+
+
+def test_a_program_whose_composer_is_not_recognized_is_believed_after_a_while() -> None:
+    rules = (Rule("title", match=re.compile("^Ready"), status="READY"),)
+    stage = Stage(replace(DEMO, rules=rules, trust=("title", "screen"), pastes=True))
+    stage.writes(b"\x1b]0;Ready\x07welcome")
+    stage.clock.go(29)
+    assert stage.status == "STARTING"
+    stage.clock.go(2)
+    assert stage.status == "READY"
+
+
 def test_a_busy_sign_that_stands_too_shortly_to_settle_is_seen(demo: Stage) -> None:
     demo.machine.submitted()
     demo.redraws(*BUSY, seconds=0.001)
