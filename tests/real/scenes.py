@@ -4,6 +4,7 @@ import json
 import time
 from typing import Any
 
+from tests.core.runner.attached import Glass
 from tests.e2e.hubs import until
 from tests.real.kit import RealHouse
 from tests.real.stub_llm import TEXTS
@@ -73,9 +74,10 @@ def ended(house: RealHouse, task: str, seconds: float = 30.0) -> dict[str, Any]:
     return told
 
 
-def word_for_word(house: RealHouse, source: str, name: str = "bob") -> None:
-    """Answers of every kind are what the model said."""
+def word_for_word(house: RealHouse, source: str, leaves_out: str = "", name: str = "bob") -> None:
+    """Answers of every kind are what the model said, but for characters that the program itself leaves out."""
     for kind, text in TEXTS.items():
+        text = "".join(character for character in text if character not in leaves_out)
         task = house.queue(name, f"TEXT {kind}")
         told = ended(house, task)
         assert (told["state"], told["source"]) == ("completed", source), (kind, told)
@@ -130,10 +132,14 @@ def interrupts(house: RealHouse, mark: str, name: str = "bob") -> None:
     assert ended(house, task)["state"] == "canceled"
 
 
-def leaves_nothing(house: RealHouse, name: str, child: int) -> None:
-    """`synapse stop` ends it and everything that it has started."""
-    before = house.mine()
+def leaves_nothing(house: RealHouse, glass: Glass, name: str = "bob") -> None:
+    """`synapse stop` ends it and everything that it has started, and the terminal is as it was."""
+    child, before = house.status(name)["child_pid"], house.mine()
     assert child in before
     assert house.synapse("stop", name, timeout=60).returncode == 0
-    until(lambda: name not in house.names(), 40)
-    until(lambda: not set(house.mine()) & set(before) - set(house.hubs()), 10)
+    assert glass.end() == 0
+    until(lambda: not set(house.mine()) & set(before) - set(house.hubs()), 20)
+    assert name not in house.names()
+    for mode in (b"1049", b"2004", b"1004", b"1000", b"1002", b"1003", b"2026"):
+        assert glass.seen.rfind(b"\x1b[?%bh" % mode) <= glass.seen.rfind(b"\x1b[?%bl" % mode), mode
+    assert glass.seen.rfind(b"\x1b[?25l") < glass.seen.rfind(b"\x1b[?25h")
