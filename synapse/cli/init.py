@@ -8,6 +8,7 @@ from synapse.cli.command import AS_JSON, Command, Option
 from synapse.cli.config import here
 from synapse.cli.contributed import declare_settings
 from synapse.cli.errors import say
+from synapse.cli.instruction_texts import write_templates
 from synapse.cli.table import write
 from synapse.client.lines import dumps
 from synapse.errors import BadRequest, Refused
@@ -31,7 +32,11 @@ def init(*, scope: "str | None", as_json: bool) -> int:
         if error.code != "changed_meanwhile":
             raise
         raise Refused("there_already", f"{path} is there already: `synapse config edit --scope {scope}`.") from None
-    write(dumps({"file": path, "scope": scope}).decode() if as_json else f"{path}: take out a # to choose\n")
+    told = write_templates(os.path.join(os.path.dirname(path), "instructions")) if scope != "local" else []
+    if as_json:
+        write(dumps({"file": path, "scope": scope, "instructions": told}).decode())
+    else:
+        write(f"{path}: take out a # to choose\n" + "".join(f"{one}: what agents are told\n" for one in told))
     return 0
 
 

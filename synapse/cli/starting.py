@@ -24,18 +24,24 @@ def run(
     headless: bool,
     detach_key: "str | None",
     no_setup: bool,
+    no_instructions: bool,
     **told: object,
 ) -> int:
     """Start an agent and show it here; it ends with this terminal, unless it is detached or --keep is given."""
     if headless:
         no_start = bool(told.pop("no_start"))
-        return start(words, agent=agent, worktree=worktree, as_json=False, no_start=no_start, **told)
+        return start(
+            words, agent=agent, worktree=worktree, as_json=False, no_start=no_start, no_instructions=no_instructions,
+            **told,
+        )  # fmt: skip
     no_start, key = bool(told.pop("no_start")), detach_key_of(detach_key)
     words, worktree = program_behind(words, worktree, agent)
     words = of_saved(words, agent, told)
     if not (no_setup or agent or told["name"]) and _can_ask():
         told.update(_setup(told))
     spec = spec_of(words, **told)
+    if not _told_apart(spec, no_instructions=no_instructions, ask=not no_setup):
+        return 1
     spec["socket"] = hub_socket(no_start)
     try:
         with in_worktree(spec, worktree):
@@ -55,6 +61,19 @@ def run(
     from synapse.runner.attach import leave
 
     return leave(parting.status)
+
+
+def _told_apart(spec: "dict[str, object]", *, no_instructions: bool, ask: bool) -> bool:
+    """Note whether it is to be told who it is; False when the person does not want it started."""
+    if not no_instructions and ask:
+        from synapse.cli.instructions import agreed
+
+        answer = agreed(spec)
+        if answer is None:
+            return False
+        no_instructions = not answer
+    spec["instructions"] = not no_instructions
+    return True
 
 
 def show(spec: "dict[str, object]", keep: bool, key: str) -> "tuple[dict[str, object], Parting]":
@@ -160,13 +179,13 @@ def start(
     worktree: "str | None",
     no_start: bool,
     as_json: bool,
+    no_instructions: bool,
     **told: object,
 ) -> int:
     """Start an agent in the background; `synapse attach` shows it."""
     words, worktree = program_behind(words, worktree, agent)
     words = of_saved(words, agent, told)
-    spec = spec_of(words, **told)
-    spec["socket"] = hub_socket(no_start)
+    spec = {**spec_of(words, **told), "instructions": not no_instructions, "socket": hub_socket(no_start)}
     try:
         with in_worktree(spec, worktree):
             started = launch(spec)
@@ -192,6 +211,7 @@ AGENT = (
     Option("--skill-set", help="The skills that it gets."),
     WORKSPACE,
     Option("--port", kind=int, help="Its own port."),
+    Option("--no-instructions", flag=True, help="Do not tell it who it is and how to reach the others."),
     NO_START,
 )
 

@@ -59,7 +59,7 @@ def start(
     first = team[0]
     return run(
         first.words, agent=first.agent, worktree=tree, keep=False, headless=False, detach_key=None, no_setup=True,
-        no_start=False, **first.told,
+        no_instructions=False, no_start=False, **first.told,
     )  # fmt: skip
 
 
