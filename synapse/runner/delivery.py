@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 QUIET = 2.0  # seconds since a person's last key
 ECHO_WITHIN = 8.0  # seconds for the typed text to show; a person's keys are held back for one of them
 SUBMIT_WITHIN = 1.0  # seconds for Enter to have an effect, before it is pressed once more
+GIVEN_BACK_WITHIN = 1.0  # seconds for an interrupted program to put a message into its composer again
+CLEARED_WITHIN = 0.3  # seconds for it to show that a line of it was taken out
 BUSY_FOR = 0.5  # seconds until the hub is asked again whether a message may be typed
 INTERRUPT_WITHIN = 10.0  # seconds for an interrupted program to be ready
 
@@ -61,6 +63,7 @@ class Delivery:
         self._later: asyncio.TimerHandle | None = None
         self._news: asyncio.Future[None] | None = None
         self._note = ""
+        self._sent = ""  # what was submitted last
 
     @property
     def holding(self) -> int:
@@ -247,6 +250,7 @@ class Delivery:
         enter = self._profile.enter.encode()
         pressed = self._loop.time()
         self._status.submitted()
+        self._sent = turn.typed
         self.on_turn(turn)
         self._child.write(enter)
         seen = await self._until(lambda: self._submitted(turn, prompt, pressed), SUBMIT_WITHIN)
@@ -293,6 +297,21 @@ class Delivery:
             if self._status.status in (PROCESSING, WAITING):
                 self._child.write(key.encode())
         self._status.interrupted()
+        await self._take_back()
+
+    async def _take_back(self) -> None:
+        """A program that is interrupted early puts the message into its composer again: it is taken out of there."""
+        typed = self._sent
+        if not await self._until(lambda: self._status.idle or self._gave_back(typed), GIVEN_BACK_WITHIN):
+            return
+        for _ in range(2 * typed.count("\n") + 2):
+            if self._status.idle or self._disturbed or self._status.status == WAITING:
+                return
+            self._child.write(self._profile.clear.encode())
+            await self._until(lambda: self._status.idle, CLEARED_WITHIN)
+
+    def _gave_back(self, typed: str) -> bool:
+        return bool(typed) and not self._disturbed and self._profile.patterns and self._composer.holds(typed)
 
     def wake(self) -> None:
         """Something has happened that may be waited for."""
