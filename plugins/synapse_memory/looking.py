@@ -124,7 +124,7 @@ def _short(row: Any, now: float, text: str, **more: Any) -> Entry:
     return _entry(row, now, text[:SHORT], more=len(text) > SHORT, **more)
 
 
-_SOME = "SELECT rowid FROM memory_text WHERE memory_text MATCH ? LIMIT ?"
+_SOME = "SELECT count(*) FROM (SELECT 1 FROM memory_text WHERE memory_text MATCH ? LIMIT ?)"
 
 
 class SearchReply(EntriesReply, kw_only=True, omit_defaults=False):
@@ -162,7 +162,7 @@ def search(call: Call, request: SearchRequest) -> Callable[[Any], SearchReply]:
     def ranked(db: Any, words: str) -> tuple[list[Any], bool]:
         """The best rows, and whether some were too old to be looked at."""
         behind = []
-        if len(db.execute(_SOME, (words, RANKED + 1)).fetchall()) > RANKED:
+        if db.execute(_SOME, (words, RANKED + 1)).fetchall()[0][0] > RANKED:
             behind = db.execute(newest, (words, *where.values, 0, RANKED)).fetchall()
         after = behind[0][0] if behind else 0
         return db.execute(best, (words, *where.values, after, request.limit)).fetchall(), bool(behind)
