@@ -57,7 +57,7 @@ def test_everything_that_prints_data_prints_json(house: HubProcess) -> None:
     assert json.loads(said(house, "stats", "--json"))["entries"] >= 1
     assert json.loads(said(house, "delete", "j", "--json"))["key"] == "j"
     nothing = house.synapse("memory", "search", "nowhere", "--json")
-    assert (nothing.returncode, json.loads(nothing.stdout)) == (1, {"entries": []})
+    assert (nothing.returncode, json.loads(nothing.stdout)) == (1, {"entries": [], "many": False})
 
 
 def test_a_text_comes_from_a_file_or_from_standard_input(house: HubProcess) -> None:
