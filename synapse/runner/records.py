@@ -39,9 +39,12 @@ class Reader:
         return self._record.usage is not None
 
     async def answer(
-        self, typed: str, before: Mapping[str, int], within: float | None = None
+        self, typed: str, before: Mapping[str, int], *, within: float | None = None, said: str = ""
     ) -> tuple[str, dict[str, int]]:
-        """The answer to what was typed, and its usage; waits a bounded time until it is written."""
+        """The answer to what was typed, and its usage; waits a bounded time until it is written.
+
+        `said`: the answer is known already, and the record is whole once it has that.
+        """
         if "{" in fill(self._record.file, self._values):
             return "", {}  # the program has not said which it is
         loop = asyncio.get_running_loop()
@@ -53,11 +56,14 @@ class Reader:
             if size != seen:
                 seen, still = size, loop.time()
                 turn = await asyncio.to_thread(self._read, files[-1], typed, before) if files else turn
-            quiet = loop.time() - still
-            whole = turn.ended if self._record.end else quiet >= self._record.settle
-            if (turn.text and whole) or loop.time() >= end:
+            if (turn.text and self._whole(turn, loop.time() - still, said)) or loop.time() >= end:
                 return turn.text, turn.usage()
             await asyncio.sleep(LOOK_AGAIN)
+
+    def _whole(self, turn: "Turn", quiet: float, said: str) -> bool:
+        if said and turn.text.endswith(said.strip("\n")):
+            return True
+        return turn.ended if self._record.end else quiet >= self._record.settle
 
     def _read(self, path: str, typed: str, before: Mapping[str, int]) -> "Turn":
         known = path in before  # else it may hold earlier turns: only what stands behind the prompt counts

@@ -145,7 +145,7 @@ class Turns:
         source = "signal"
         if not text or (reader.counts and not usage):
             patience = COUNTED_WITHIN if text else None
-            found, counted = await reader.answer(turn.typed, turn.before, patience)
+            found, counted = await reader.answer(turn.typed, turn.before, within=patience, said=text)
             turn.usage = usage or counted
             if not text:
                 text, source = found, "record"
