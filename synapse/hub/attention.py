@@ -65,8 +65,10 @@ def of_agent(hub: Hub, agent: Agent, now: float) -> Iterator[Found]:
     told = live.status == "WAITING" and hub.state.get(Prompts).get(live.prompt) is not None  # it is answered
     unseen = not live.question and now - live.since < PICTURE_WITHIN  # its signal was quicker than its picture
     if live.status == "WAITING" and not told and not unseen:
-        kind, what = INPUT if live.source == "terminal" else PERMISSION, live.question[:LONGEST] or UNREAD
-        item = _item(hub, agent, task, live.prompt or agent.id, kind, what, live.since)
+        kind, what = INPUT if live.source == "terminal" else PERMISSION, live.question or UNREAD
+        if live.command and live.command not in live.question:
+            what = f"{what}\n{live.command}"  # the question itself does not name it
+        item = _item(hub, agent, task, live.prompt or agent.id, kind, what[:LONGEST], live.since)
         yield Found(structs.replace(item, choices=live.choices, command=live.command))
     elif live.status == "RATE_LIMITED":
         what = live.question[:LONGEST] or "It has reached a limit of its model's service."

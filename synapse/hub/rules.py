@@ -58,6 +58,7 @@ class Rules:
         self._hub = hub
         self._session = Session(key="hub", system=True)
         self._seen: dict[str, str] = {}  # agent -> its last question that was judged
+        self._answered: set[str] = set()  # agents that a rule has answered and that have done nothing else since
         self._judging: set[asyncio.Task[None]] = set()
         hub.on_presence.append(self.look)
 
@@ -65,6 +66,10 @@ class Rules:
         """Somebody is otherwise: does it ask for something new?"""
         runner = self._hub.sessions.runner(key)
         live = runner.live if runner is not None else None
+        if live is None or live.status != "WAITING":
+            self._answered.discard(key)
+        if key in self._answered:
+            return  # it was pressed and still asks: that is for a person
         if live is None or not (live.prompt and live.approvable and live.command and live.yes >= 0):
             if live is None or not live.prompt:
                 self._seen.pop(key, None)
@@ -72,14 +77,15 @@ class Rules:
         if self._seen.get(key) == live.prompt or self._hub.state.get(Prompts).get(live.prompt) is not None:
             return
         self._seen[key] = live.prompt
-        task = self._hub.loop.create_task(self._judge(live))
+        task = self._hub.loop.create_task(self._judge(key, live))
         self._judging.add(task)
         task.add_done_callback(self._judging.discard)
 
-    async def _judge(self, live: Live) -> None:
+    async def _judge(self, key: str, live: Live) -> None:
         rule = await asyncio.to_thread(lambda: policy().rule(live.command))
         if not rule:
             return
+        self._answered.add(key)
         try:
             await self._hub.do(self._session, by_rule, RuleRequest(id=live.prompt, command=live.command, rule=rule))
         except SynapseError as error:

@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 REMEMBERED = 100  # answers whose outcome is told again when the hub asks again
 LONGEST = 2000  # characters of a command
-DRAWN_WITHIN = 0.5  # seconds in which a dialog may still be drawn
+STILL = 0.3  # seconds that a dialog must have been there before a key is pressed
+DRAWN_WITHIN = 0.5  # seconds in which it may still be drawn
 GONE_WITHIN = 3.0  # seconds for a dialog to go once it was answered
 DONE, GONE, UNSURE, UNABLE = "done", "gone", "unsure", "unable"
 
@@ -29,16 +30,16 @@ class Prompt:
     id: str
     question: Question
     picture: Question | None
-    since: float
+    since: float  # when it was first seen, in the loop's time
     above: str = ""  # what stood above its choices
     answered: bool = False
     over: bool = False  # it was seen to go
 
     @property
     def offered(self) -> Question:
-        """The question with its choices, which the picture has where the program itself did not tell them."""
-        choices = self.picture.choices if self.picture is not None else ()
-        return Question(self.question.text, self.question.choices or choices)
+        """The question with its choices; the picture has what the program itself did not tell."""
+        shown = self.picture or Question("")
+        return Question(self.question.text or shown.text, self.question.choices or shown.choices)
 
 
 class Approvals:
@@ -97,7 +98,8 @@ class Approvals:
         if shown is None or (prompt.picture is not None and self._loop.time() - prompt.since > DRAWN_WITHIN):
             return False
         fresh = prompt.picture is None
-        prompt.picture = prompt.picture or shown
+        if fresh:
+            prompt.picture, prompt.since = shown, self._loop.time()
         prompt.above = self._press.above(shown)
         return fresh
 
@@ -111,7 +113,7 @@ class Approvals:
         if self._prompt is None:
             return {}
         offered, press = self._prompt.offered, self._press
-        told: dict[str, Any] = {"prompt": self._prompt.id, "choices": list(offered.choices)}
+        told: dict[str, Any] = {"prompt": self._prompt.id, "question": offered.text, "choices": list(offered.choices)}
         told.update(approvable=press.able(offered), yes=press.yes(offered), no=press.no(offered))
         if command := self._command(self._prompt):
             told["command"] = command
@@ -148,6 +150,8 @@ class Approvals:
 
     async def _pressed(self, id: str, order: dict[str, Any]) -> tuple[str, str]:
         prompt = self._prompt
+        if prompt is not None:
+            await asyncio.sleep(max(0.0, prompt.since + STILL - self._loop.time()))
         if prompt is None or prompt.id != id or prompt.answered or not self._stands(prompt):
             return GONE, "The question does not stand on its screen any more: nothing was pressed."
         prompt.answered = True  # whatever comes of it, this id is used up
@@ -164,7 +168,7 @@ class Approvals:
         if failure:
             self._renew(prompt)
             return UNABLE, failure
-        if await self._until(lambda: not self._stands(prompt), GONE_WITHIN):
+        if await self._until(lambda: self._has_gone(prompt), GONE_WITHIN):
             prompt.over = True
             return DONE, ""
         self._renew(prompt)
@@ -182,6 +186,11 @@ class Approvals:
         if self._prompt is not prompt or status.status != WAITING or shown is None:
             return False
         return prompt.picture is not None and _same(shown, prompt.picture) and self._press.above(shown) == prompt.above
+
+    def _has_gone(self, prompt: Prompt) -> bool:
+        """Was it answered? What stands above it may still be drawn, so only its own going counts."""
+        shown = self._status.asks()
+        return self._prompt is not prompt or shown is None or prompt.picture is None or not _same(shown, prompt.picture)
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():

@@ -175,3 +175,21 @@ def test_the_same_question_again_has_another_id_also_where_nothing_tells_what_wa
     glass.shows("ready>")
     glass.type(" ")
     assert asked(house)["id"] != first["id"]
+
+
+def test_a_rule_presses_once_what_does_not_react_and_then_leaves_it_to_the_person(house: House) -> None:
+    settings = house.data / ".config" / "synapse" / "settings.toml"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text("[approvals]\nmode = 'deny-list'\n")
+    choice, by, more = WAYS["deaf"]
+    words = {"python": json.dumps(sys.executable), "menu": json.dumps(str(MENU)), "way": '"deaf"'}
+    house.profile("deaf", PROFILE.format(choice=choice, by=by, more=f"{more}\ncommand = '^(question \\d)'", **words))
+    house.agent("deaf", "deaf", ready=False)
+    until(lambda: any(event["kind"] == "prompts.closed" for event in house.events()), SOON)
+    [closed] = [event["body"] for event in house.events() if event["kind"] == "prompts.closed"]
+    assert closed["outcome"] == "unsure"
+    again = asked(house)
+    assert again["command"] == "question 0"
+    time.sleep(1.0)
+    assert [event["kind"] for event in house.events()].count("prompts.answered") == 1
+    assert asked(house)["id"] == again["id"]

@@ -49,6 +49,12 @@ async def test_a_dialog_waits_with_its_choices_also_outside_any_task(bench: Benc
     ]  # fmt: skip
 
 
+async def test_what_is_asked_names_the_command_where_the_question_does_not(bench: Bench) -> None:
+    bob = await bench.agent("bob")
+    await bob("agents.report", **{**ASKS, "question": "Do you want to proceed?"})
+    assert [item["what"] for item in await waiting(bench)] == ["Do you want to proceed?\nrm x"]
+
+
 async def test_a_dialog_of_a_task_names_it_and_says_what_stands_still(bench: Bench) -> None:
     bob, kim = await bench.agent("bob"), bench.person()
     for text in ("one", "two"):

@@ -107,8 +107,23 @@ async def test_each_question_is_judged_once_and_by_the_rules_of_that_moment(benc
     assert await judged(bench) == []
     await asks(bob, "ls", "p-2")
     assert await judged(bench) == ["approvals.mode: deny-list"]
+    await bob("agents.report", status="PROCESSING")
     await asks(bob, "ls", "p-2")
     assert len(await judged(bench)) == 1
+
+
+async def test_what_still_asks_after_a_rule_has_answered_is_for_a_person(bench: Bench, settings: Path) -> None:
+    settings.write_text("[approvals]\nmode = 'deny-list'\n")
+    bob = await bench.agent("bob")
+    await asks(bob, "ls", "p-1")
+    await bob.frame("answer")
+    await bob("prompts.report", id="p-1", outcome="unsure", reason="it still stands")
+    for id in ("p-2", "p-3"):
+        await asks(bob, "ls", id)
+        assert len(await judged(bench)) == 1
+    await bob("agents.report", status="PROCESSING")
+    await asks(bob, "ls", "p-4")
+    assert len(await judged(bench)) == 2
 
 
 async def test_a_question_that_has_gone_meanwhile_is_not_approved(bench: Bench, settings: Path) -> None:
