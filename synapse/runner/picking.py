@@ -61,7 +61,7 @@ def _holds(found: list[Any], wanted: Any) -> bool:
 
 def _step(value: Any, name: str) -> Iterable[Any]:
     if isinstance(value, list):
-        if name.isdigit():
+        if name.isdecimal():
             return value[int(name) : int(name) + 1]
         return [one[name] for one in value if isinstance(one, dict) and name in one]
     return [value[name]] if isinstance(value, dict) and name in value else []

@@ -164,8 +164,9 @@ def _place(text: str, env: Mapping[str, str]) -> str:
 
 
 def _given(words: list[str], flags: tuple[str, ...]) -> bool:
-    """Has the person given one of these words, or `--flag=...`?"""
-    return any(word == flag or word.startswith(f"{flag}=") for word in words for flag in flags)
+    """Has the person given one of these words, or `--flag=...`? What stands behind `--` is none."""
+    own = words[: words.index("--")] if "--" in words else words
+    return any(word == flag or word.startswith(f"{flag}=") for word in own for flag in flags)
 
 
 def _uuid() -> str:

@@ -1,10 +1,14 @@
 """What the documentation must not forget."""
 
+import dataclasses
 import re
 import runpy
 import tomllib
 from pathlib import Path
 
+import pytest
+
+from synapse.runner import parts
 from synapse.runner.profile import BUILT_IN, load
 from synapse.runner.profile_tables import TABLES
 
@@ -22,6 +26,14 @@ def test_every_key_of_a_profile_is_in_its_page_and_the_pages_example_is_one(tmp_
         }
     (tmp_path / "mine.toml").write_text(example.group(1))
     assert load(tmp_path / "mine.toml").command == ("mytool", "--chat")
+
+
+@pytest.mark.parametrize("part", [parts.Rule, parts.Session, parts.Start, parts.Words, parts.File, parts.Stream,
+                                  parts.Record, parts.Usage])  # fmt: skip
+def test_every_key_of_a_part_of_a_profile_is_in_its_page(part: type) -> None:
+    page = (DOCS / "profiles.md").read_text()
+    keys = [field.metadata.get("key", field.name) for field in dataclasses.fields(part)]
+    assert [key for key in keys if not re.search(rf"^{key} = |\[.*\b{key}\b.*\]", page, re.MULTILINE)] == []
 
 
 def test_every_built_in_profile_is_named() -> None:

@@ -1,9 +1,12 @@
 """What a program reports, understood by the rules of its profile."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synapse.errors import BadRequest
 from synapse.runner import picking
@@ -49,6 +52,22 @@ match = '^! (?P<what>.+)'
 status = "WAITING"
 question = "what"
 """
+
+FIELDS = [
+    "session_id",
+    "transcript_path",
+    "prompt",
+    "kind",
+    "tool",
+    "name",
+    "message",
+    "options",
+    "label",
+    "last",
+    "usage",
+    "in",
+    "out",
+]
 
 
 @pytest.fixture
@@ -129,6 +148,25 @@ def test_a_session_is_the_agents_own_when_it_quotes_what_was_typed(hearing: Hear
     assert hearing.report("hook", "Submit", {"session_id": "own", "prompt": "A2A: [From: bob] please do\nthis now"})
     assert hearing.report("hook", "Stop", {"session_id": "title"}) == []
     assert hearing.report("hook", "Submit", {"session_id": "own", "prompt": "a person's"})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.sampled_from(["Begin", "Submit", "Note", "Stop"]), st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6))
+def test_whatever_is_reported_is_understood_or_passed_over(event: str, fields: dict[str, Any]) -> None:
+    with TemporaryDirectory() as folder:
+        profile = made(Path(folder), REPORTED)
+    hearing = Hearing(profile.heeded, profile.session)
+    hearing.typed("what was typed")
+    for told in hearing.report("hook", event, fields):
+        assert told.status in ("", "READY", "PROCESSING", "WAITING")
+        assert isinstance(told.answer, str)
+        assert all(isinstance(count, int) for count in told.usage.values())
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ def test_the_words_of_a_person_decide_what_is_added(data: Path) -> None:
     assert made.env["TOOL_HOME"] == str(made.folder)
     assert len(made.env["TOOL_KEY"]) == 32
     assert "--id" not in prepared(data, start, "--resume=x").argv
+    assert "--id" in prepared(data, start, "--", "--resume", "mcp").argv
     for words in (["mcp", "list"], ["--version"]):
         made = prepared(data, start, *words)
         assert (made.argv, made.env) == (["tool", "-x", *words], {})
