@@ -60,6 +60,15 @@ def test_its_model_may_reply_and_look_without_asking_anybody(house: RealHouse) -
     assert house.ask("waiting") == []
 
 
+def test_speaking_to_another_hub_is_asked_for(house: RealHouse) -> None:
+    task = house.queue("bob", "RUNCMD synapse list --url http://127.0.0.1:9")
+    assert house.task(task, "input-required")["state"] == "input-required"
+    (waits,) = until(lambda: house.ask("waiting"), 5)
+    assert house.synapse("reject", waits["id"]).returncode == 0
+    house.becomes("bob", "READY")
+    house.send("bob", "go on")
+
+
 def test_a_dialog_is_told_with_its_choices_and_answered_from_outside(house: RealHouse) -> None:
     live = scenes.asks_and_is_answered(house, 3, answer="approve", mark="yes")
     assert live["source"] == "hook PermissionRequest"
