@@ -253,8 +253,11 @@ class Delivery:
         self._sent = turn.typed
         self.on_turn(turn)
         self._child.write(enter)
-        seen = await self._until(lambda: self._submitted(turn, prompt, pressed), SUBMIT_WITHIN)
-        if not seen and self._profile.patterns and self._composer.holds(turn.typed) and not self._unsafe:
+        again = self._profile.again
+        seen = await self._until(
+            lambda: self._submitted(turn, prompt, pressed), SUBMIT_WITHIN if again else ECHO_WITHIN
+        )
+        if not seen and again and self._profile.patterns and self._composer.holds(turn.typed) and not self._unsafe:
             logger.info("%s: Enter had no effect: once more", turn.message.id)
             self._child.write(enter)
             seen = await self._until(lambda: self._submitted(turn, prompt, pressed), SUBMIT_WITHIN)

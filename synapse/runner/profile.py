@@ -30,6 +30,7 @@ class Profile:
     pastes: bool = False  # it takes bracketed pastes, and is not ready before it has said so
     multiline: str = "file"  # without bracketed paste: `file` and a pointer, or `type` the lines
     longest: int = 4000  # characters; more goes by file
+    again: bool = True  # is Enter pressed once more where the text stays? Not into a program that reads ahead
     clear: str = "\x15"  # empties the composer
     interrupt: tuple[str, ...] = ("\x1b",)
     interrupt_pause: float = 0.4

@@ -23,6 +23,7 @@ TABLES: dict[str, dict[str, str]] = {
         "pastes": "pastes",
         "multiline": "multiline",
         "longest": "longest",
+        "again": "again",
         "clear": "clear",
         "placeholder": "placeholder",
         "composer": "composer",
