@@ -93,7 +93,8 @@ class Press:
                 return await self._move(question, choice, stands)
             if by == "arrows":
                 return await self._move_blindly(choice) if untouched else TOUCHED
-            key = _digit(question.choices[choice]) if by == "digit" else _letter(question.choices[choice])
+            key = _letter(question.choices[choice]) if by == "letter" else ""
+            key = key or _digit(question.choices[choice])
             if not key or by == "keys":
                 return "How this choice is made is not known: answer it in its terminal."
             return await self._type((key, self._profile.enter) if self._profile.approve_enter else (key,))

@@ -146,6 +146,8 @@ class StatusMachine:
         self._labels[told.source] = told.label
         self._trust.says(told.source, told.status, now)
         if told.status == WAITING:
+            if self.status == WAITING and self._leader == told.source and not told.question:
+                return  # it says so again
             self._dialog = False
             self._decide(told.source, WAITING, Question(told.question, told.choices) if told.question else None)
             self._look_in(self._patience)

@@ -92,11 +92,7 @@ def test_it_ends_with_all_that_it_has_started_and_restores_the_terminal() -> Non
     try:
         glass = house.seat()
         assert house.send("bob", "PING last") == "PONG last"
-        child = house.status("bob")["child_pid"]
-        scenes.leaves_nothing(house, "bob", child)
-        assert glass.end() == 0
-        for mode in (b"\x1b[?1049l", b"\x1b[?2004l", b"\x1b[?25h"):
-            assert mode in glass.seen
+        scenes.leaves_nothing(house, glass)
     finally:
         house.close()
 
