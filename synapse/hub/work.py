@@ -77,12 +77,13 @@ def complete(call: Call, request: CompleteRequest) -> TaskReply:
     check_blob(request.blob)
     task = _in_my_hands(call, request.task)
     text = request.text if request.text.strip() or request.blob else MISSING
+    usage = {name[:40]: max(0, count) for name, count in list(request.usage.items())[:20]}
     if request.failed:
         end_task(
-            call, task, Failed, text=text, blob=request.blob, source=request.source, reason=request.reason or "agent"
-        )
+            call, task, Failed, text=text, blob=request.blob, source=request.source, usage=usage,
+            reason=request.reason or "agent",
+        )  # fmt: skip
     else:
-        usage = {name[:40]: max(0, count) for name, count in list(request.usage.items())[:20]}
         end_task(call, task, Completed, text=text, blob=request.blob, source=request.source, usage=usage)
     return TaskReply(task_id=task.id, state="failed" if request.failed else "completed", position=call.reached)
 

@@ -93,9 +93,10 @@ def forget_old(data: str) -> None:
         for entry in entries:
             try:
                 pid, _, start = Path(entry.path, _OWNER).read_text().partition(" ")
-            except OSError:
+                alive = start_of(int(pid)) == start
+            except (OSError, ValueError):
                 continue  # it is just being made, or just going
-            if start_of(int(pid)) != start:
+            if not alive:
                 shutil.rmtree(entry.path, ignore_errors=True)
 
 

@@ -134,8 +134,11 @@ def test_folders_of_dead_runners_are_taken_away(data: Path) -> None:
     dead = made.folder.with_name("a-2")
     dead.mkdir()
     (dead / ".runner").write_text("999999999 1")
+    new = made.folder.with_name("a-3")
+    new.mkdir()
+    (new / ".runner").touch()
     forget_old(str(data))
-    assert sorted(os.listdir(made.folder.parent)) == ["a-1"]
+    assert sorted(os.listdir(made.folder.parent)) == ["a-1", "a-3"]
 
 
 def test_joined_objects_keep_what_the_person_says() -> None:
