@@ -20,10 +20,11 @@ class Setting:
     """One key: what it takes, what it is when nobody has chosen, and who may choose.
 
     `project`: a project's file may set it too. `environ`: the variables that set it, the first that is set counts;
-    `!NAME` is one whose presence means false. `least` and `most` bound a number; `choices` a text or a list's items.
+    `!NAME` is one whose presence means false. `least` and `most` bound a number; `choices` a text or a list's items;
+    `patterns`: its items are regular expressions.
     """
 
-    __slots__ = ("choices", "default", "environ", "help", "key", "kind", "least", "most", "project")
+    __slots__ = ("choices", "default", "environ", "help", "key", "kind", "least", "most", "patterns", "project")
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Setting:
         project: bool = False,
         environ: "tuple[str, ...]" = (),
         choices: "tuple[str, ...]" = (),
+        patterns: bool = False,
         least: "float | None" = None,
         most: "float | None" = None,
     ) -> None:
@@ -45,6 +47,7 @@ class Setting:
         self.project = project
         self.environ = environ or ("SYNAPSE_" + key.replace(".", "_").upper(),)
         self.choices = choices
+        self.patterns = patterns
         self.least = least
         self.most = most
 
@@ -77,6 +80,8 @@ class Setting:
         if self.choices:
             listed = ", ".join(self.choices)
             return f"a list of {listed}" if self.kind is tuple else f"one of {listed}"
+        if self.patterns:
+            return "a list of regular expressions"
         said = _CALLED[self.kind]
         if self.least is not None and self.most is not None:
             return f"{said} from {self.least:.0f} to {self.most:.0f}"
@@ -98,7 +103,8 @@ class Setting:
     def _fits(self, value: object) -> bool:
         if isinstance(value, tuple):
             if not self.choices:
-                return all(type(item) is str and item and item.isprintable() for item in value)
+                texts = all(type(item) is str and item and item.isprintable() for item in value)
+                return texts and not (self.patterns and any(map(_is_no_pattern, value)))
             return bool(value) and all(type(item) is str and item in self.choices for item in value)
         if isinstance(value, str):
             return value in self.choices if self.choices else bool(value) and value.isprintable()
@@ -107,6 +113,16 @@ class Setting:
         assert isinstance(value, int | float)
         above = self.least is None or value >= self.least
         return above and value <= (float("1e15") if self.most is None else self.most)  # not-a-number is neither
+
+
+def _is_no_pattern(text: str) -> bool:
+    import re  # slow, and only for whoever has such a setting
+
+    try:
+        re.compile(text)
+    except re.error:
+        return True
+    return False
 
 
 COLUMNS = ("ID", "NAME", "TYPE", "ROLE", "STATUS", "CURRENT", "TRANSPORT", "WORKING_DIR", "SKILL_SET", "EDITING_FILE")
@@ -164,8 +180,14 @@ _DECLARED = {
             "Who answers agents' permission dialogs: you (ask), or your rules where they are sure; docs/attention.md.",
             choices=("ask", "allow-list", "deny-list"),
         ),
-        Setting("approvals.allow", tuple, (), "With allow-list: regular expressions of commands that are approved."),
-        Setting("approvals.deny", tuple, (), "With deny-list: regular expressions of commands that wait for you."),
+        Setting(
+            "approvals.allow", tuple, (), "With allow-list: regular expressions of commands that are approved.",
+            patterns=True,
+        ),
+        Setting(
+            "approvals.deny", tuple, (), "With deny-list: regular expressions of commands that wait for you.",
+            patterns=True,
+        ),
         Setting(
             "approval_mode", str, "required",
             "Before an agent that a person starts in a terminal is told who it is: required asks, auto does not.",

@@ -95,6 +95,10 @@ def test_the_variables_of_older_systems_set_what_they_used_to(house: House) -> N
             "[list]\ncolumns = ['ID', 'X']\n",
             f"FILE, line 2: 'list.columns' is a list: it must be a list of {', '.join(declared.COLUMNS)}.",
         ),
+        (
+            "[approvals]\nallow = ['git (']\n",
+            "FILE, line 2: 'approvals.allow' is a list: it must be a list of regular expressions.",
+        ),
         ("[a2a\n", "FILE is no TOML: Expected ']' at the end of a table declaration (at line 1, column 5)."),
         (b"\xff\n", "FILE is not UTF-8 (byte 0)."),
         (b"\x00\n", "FILE is no TOML: Invalid statement (at line 1, column 1)."),
