@@ -54,6 +54,9 @@ def show(task: str, *, as_json: bool, sender: "str | None", workspace: "str | No
     if found.get("answer"):
         write(f"\n--- {agent} answered ---\n\n")
         write_text(str(found["answer"]))
+    usage = found.get("usage")
+    if isinstance(usage, dict) and usage:
+        write(f"\n--- tokens: {', '.join(f'{name} {count}' for name, count in usage.items())} ---\n")
     return 0
 
 

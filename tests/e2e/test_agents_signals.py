@@ -112,6 +112,7 @@ def test_an_answer_is_what_the_program_reports_and_its_tokens_are_counted(house:
     ended = house.task(task)
     assert ended["answer"] == "\n".join(f"line {number} ✓ 漢字" for number in range(300)) + "\n```\n  code\n```"
     assert (ended["source"], ended["usage"]) == ("signal", {"input": 5, "output": 7})
+    assert house.synapse("history", "show", task).stdout.endswith("\n--- tokens: input 5, output 7 ---\n")
     live = house.status(name)["live"]
     assert (live["source"], live["session"]) == ("hook Stop", "5e55-10n")
     assert "silent" not in live

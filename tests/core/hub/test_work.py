@@ -24,6 +24,14 @@ async def given(bob: Peer, alice: Peer, **more: Any) -> str:
     return str(task)
 
 
+async def test_what_an_answer_has_cost_is_kept(bob: Peer, alice: Peer) -> None:
+    for failed in (False, True):
+        task = await given(bob, alice)
+        usage = {"input": 12, "output": 3}
+        await bob("tasks.complete", task=task, text="x", source="record", failed=failed, usage=usage)
+        assert (await alice("history.show", task=task))["usage"] == usage
+
+
 async def test_a_task_that_ends_without_an_answer_says_so(bob: Peer, alice: Peer) -> None:
     task = await given(bob, alice)
     await bob("tasks.complete", task=task, text=" ", source="none")
