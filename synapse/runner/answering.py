@@ -64,7 +64,7 @@ class Answers:
 
 def _body(place: Answering, choice: str) -> Any:
     """What is sent for a choice; None when this place does not know it."""
-    bare = re.sub(r"^\W*\d+\W+", "", choice)
+    bare = re.sub(r"^\W*\d+[.):]\s+", "", choice)
     for pattern, body in place.choices.items():
         if re.search(pattern, choice):
             return loads(fill(body, {"choice": bare}, quoted=True).encode())
