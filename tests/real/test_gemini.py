@@ -22,8 +22,7 @@ def house() -> Iterator[RealHouse]:
 
 
 def test_it_says_by_its_title_what_it_does_and_is_done_soon_after_its_model(house: RealHouse) -> None:
-    scenes.status_in_time(house, "cold", "title", 1.0)
-    scenes.status_in_time(house, "warm", "title", 0.3)
+    scenes.status_in_time(house, "when", "title", 0.3)
 
 
 def test_its_answers_are_word_for_word_those_of_its_model(house: RealHouse) -> None:
