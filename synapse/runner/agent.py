@@ -129,7 +129,7 @@ class Agent:
         self._approvals = Approvals(link=self._link, status=self._status, press=press, last_key=lambda: self._last_key)
         self._silence = Silence(self._loop, self._status)
         own = len(self._argv) - len(spec.words) + 1
-        self._delivery.introduce(first_words(spec, self._profile, self._argv[own:], agent))
+        self._delivery.introduce(first_words(spec, self._profile, self._argv[own:], agent), self._ears.typed)
         self._connect()
         if len(spec.cursor) == 2:
             viewers.begin_at(*spec.cursor)
@@ -147,7 +147,6 @@ class Agent:
         self._ears.on_told = self._told
         self._turns.on_handed_in = self._delivery.poke
         self._delivery.on_turn = self._began
-        self._delivery.on_first = self._ears.typed
         self._delivery.on_submitted = self._turns.submitted
         self._delivery.on_interrupt = self._turns.interrupted
         self._delivery.on_held = self._report

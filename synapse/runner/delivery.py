@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from synapse.errors import NotFound, SynapseError
 from synapse.runner.composer import Composer
+from synapse.runner.introduction import Introduction
 from synapse.runner.keys import PASTE_END, PASTE_START
 from synapse.runner.letters import Letters, Message, Turn
 from synapse.runner.link import Link
@@ -41,7 +42,6 @@ class Delivery:
         handing: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
         self.on_turn: Callable[[Turn], None] = lambda turn: None
-        self.on_first: Callable[[str], None] = lambda text: None
         self.on_submitted: Callable[[Turn, bool], None] = lambda turn, seen: None
         self.on_interrupt: Callable[[], None] = lambda: None
         self.on_held: Callable[[], None] = lambda: None
@@ -57,6 +57,10 @@ class Delivery:
         self._handing = handing  # is the answer to the message before still being looked for?
         self._composer = Composer(terminal, profile)
         self._loop = asyncio.get_running_loop()
+        self._introduction = Introduction(
+            child=child, status=status, profile=profile, composer=self._composer, unsafe=lambda: self._unsafe,
+            until=self._until,
+        )  # fmt: skip
         self._first = ""
         self._waiting: dict[str, Message] = {}
         self._task: asyncio.Task[None] | None = None
@@ -76,9 +80,10 @@ class Delivery:
             self._waiting[message.id] = message
             self.poke()
 
-    def introduce(self, text: str) -> None:
+    def introduce(self, text: str, on_typed: Callable[[str], None]) -> None:
         """Type this once, before any message; it is no task, and when it fails nothing waits for it."""
         self._first = text
+        self._introduction.on_typed = on_typed
 
     def forget(self) -> None:
         """The hub is gone: what it had handed over it will hand over again."""
@@ -153,33 +158,13 @@ class Delivery:
         self.poke()
 
     async def _introduce(self, text: str) -> None:
-        """Type the first line and submit it, as a message but that nobody waits for what becomes of it."""
         self._viewers.hold()
         try:
-            prompt = self._composer.prompt()
-            if not self._child.write(self._keys(text, self._terminal.bracketed_paste)):
-                return
-            await self._until(lambda: self._disturbed or self._composer.holds(text), ECHO_WITHIN)
-            if not self._disturbed:
-                await asyncio.sleep(self._profile.pause)
-            if self._unsafe or not self._composer.holds(text):
-                logger.warning("it could not be told who it is: the line did not show, or somebody was quicker")
-                if not self._unsafe:
-                    self._child.write(self._profile.clear.encode())
-                return
-            pressed = self._loop.time()
-            self._status.submitted()
-            self.on_first(text)
-            self._child.write(self._profile.enter.encode())
-            taken = await self._until(
-                lambda: self._status.taken(text, pressed) or self._composer.let_go(text, prompt), SUBMIT_WITHIN
-            )
-            if not taken:
-                logger.warning("it could not be told who it is: Enter had no visible effect")
-                self._child.write(self._profile.clear.encode())
-                self._status.unsubmitted()
+            taken = await self._introduction.type(text, self._keys(text, self._terminal.bracketed_paste))
         finally:
             self._viewers.release()
+        if taken:
+            await self._introduction.begun()
 
     # -- one message
 
