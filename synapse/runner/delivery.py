@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 QUIET = 2.0  # seconds since a person's last key
 ECHO_WITHIN = 8.0  # seconds for the typed text to show; a person's keys are held back for one of them
 SUBMIT_WITHIN = 1.0  # seconds for Enter to have an effect, before it is pressed once more
+TORN = 0.06  # seconds; while a screen is painted its composer may be missing from it
+ENTERS = 3  # times that Enter is pressed behind a command of the program's own that stays in its composer
 GIVEN_BACK_WITHIN = 1.0  # seconds for an interrupted program to put a message into its composer again
 CLEARED_WITHIN = 0.3  # seconds for it to show that a line of it was taken out
 BUSY_FOR = 0.5  # seconds until the hub is asked again whether a message may be typed
@@ -239,13 +241,11 @@ class Delivery:
         self.on_turn(turn)
         self._child.write(enter)
         again = self._profile.again
-        seen = await self._until(
-            lambda: self._submitted(turn, prompt, pressed), SUBMIT_WITHIN if again else ECHO_WITHIN
-        )
+        seen = await self._goes(turn, prompt, pressed, SUBMIT_WITHIN if again else ECHO_WITHIN)
         if not seen and again and self._profile.patterns and self._composer.holds(turn.typed) and not self._unsafe:
             logger.info("%s: Enter had no effect: once more", turn.message.id)
             self._child.write(enter)
-            seen = await self._until(lambda: self._submitted(turn, prompt, pressed), SUBMIT_WITHIN)
+            seen = await self._goes(turn, prompt, pressed, SUBMIT_WITHIN)
         if seen:
             self._link.change("messages.delivered", id=turn.message.id)
         else:
@@ -254,6 +254,17 @@ class Delivery:
             self._lost_track(turn.message, "Enter had no visible effect")
             self._status.unsubmitted()
         self.on_submitted(turn, seen)
+
+    async def _goes(self, turn: Turn, prompt: str, pressed: float, seconds: float) -> bool:
+        """Wait until it is submitted; False when the time is over."""
+        end = self._loop.time() + seconds
+        while await self._until(lambda: self._submitted(turn, prompt, pressed), end - self._loop.time()):
+            if self._profile.composer is None or self._status.taken(turn.typed, pressed):
+                return True
+            await asyncio.sleep(TORN)
+            if self._submitted(turn, prompt, pressed):
+                return True
+        return False
 
     def _submitted(self, turn: Turn, prompt: str, pressed: float) -> bool:
         """The program says that it has taken it; a composer has let go of the text; a line reader has reacted in any way."""
@@ -274,7 +285,10 @@ class Delivery:
         self._child.write(self._keys(text, bracketed))
         await self._until(lambda: self._composer.holds(text), 1.0)
         await asyncio.sleep(self._profile.pause)
-        self._child.write(self._profile.enter.encode())
+        for _ in range(ENTERS):
+            self._child.write(self._profile.enter.encode())
+            if await self._until(lambda: not self._composer.holds(text), SUBMIT_WITHIN):
+                return
 
     async def interrupt(self) -> None:
         """Press the program's own keys for it."""
