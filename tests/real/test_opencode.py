@@ -115,6 +115,8 @@ def test_at_other_widths_texts_arrive_cold_and_warm(columns: int) -> None:
     try:
         house.seat(columns=columns, ready=False)
         until(lambda: "bob" in house.names(), 30)
+        first = house.queue("bob", "PING cold")  # it takes long to begin
+        assert scenes.ended(house, first, 150)["answer"] == "PONG cold"
         scenes.delivered(house, scenes.LOOK_ALIKES[::3], f"w{columns}")
         live = scenes.asks_and_is_answered(house, 3, answer="approve", mark="narrow")
         assert live["question"].startswith("△ Permission required")

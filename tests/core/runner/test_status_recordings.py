@@ -76,6 +76,37 @@ def test_an_answer_is_seen_to_begin_and_to_end_and_is_read(program: str, kind: s
         assert (len(words) >= 16, done, token) == (True, "DONE", "tokS")
 
 
+def test_a_dialog_in_a_narrow_terminal_and_a_question_of_the_models_are_seen() -> None:
+    statuses, questions, _ = played("copilot-narrow")
+    assert statuses == [
+        "READY",
+        "PROCESSING",
+        "WAITING",
+        "PROCESSING",
+        "DONE",
+        "PROCESSING",
+        "WAITING",
+        "PROCESSING",
+        "DONE",
+    ]
+    permission, asked = questions
+    assert permission.choices == (
+        "1 Yes",
+        "2 Yes, and don't ask again for `touch` in this repo (/srv/me/repo/copilot)",
+        "3 No, and tell Copilot what to do differently (Esc to stop)",
+    )
+    assert (asked.text, asked.choices) == (
+        "Copilot needs information.\n Which color?\n\n color:",
+        ("Red", "Blue", "Other (type your answer)"),
+    )
+
+
+def test_opencode_is_ready_before_its_first_message_and_a_question_of_its_models_is_seen() -> None:
+    statuses, (asked,), _ = played("opencode-question")
+    assert statuses == ["READY", "PROCESSING", "WAITING", "PROCESSING", "DONE"]
+    assert (asked.text, asked.choices) == ("Which color?", ("1. Red", "2. Blue", "3. Type your own answer"))
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_permission_dialog_is_seen_with_its_choices(program: str) -> None:
     statuses, questions, _ = played(f"{program}-runcmd")
