@@ -16,7 +16,7 @@ from textual.widgets import DataTable, Footer, Input, Static
 from synapse import paths
 from synapse.cli.agent_rows import EMPTY, KEEP, cells, heads_of, matches
 from synapse.cli.live_feed import Feed, News, Row, here
-from synapse.cli.table import COLOURS, fit, layout, one_line, since
+from synapse.cli.table import COLOURS, fit, harmless, layout, one_line, since
 from synapse.client.blocking import identity
 from synapse.errors import SynapseError
 
@@ -32,8 +32,8 @@ class Going(Protocol):
     async def jump(self, key: str) -> bool:
         """Bring the window in which the agent is shown to the front; False where that is not possible."""
 
-    def attach(self, key: str) -> None:
-        """Show the agent in this terminal, until it is detached."""
+    def attach(self, key: str) -> str:
+        """Show the agent in this terminal, until it is detached; what is to be said then."""
 
 
 class Commands:
@@ -51,13 +51,14 @@ class Commands:
             await process.wait()
             return False
 
-    def attach(self, key: str) -> None:
+    def attach(self, key: str) -> str:
         kept = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTSTP, signal.SIGCONT)}
         try:
-            subprocess.run([*paths.program(), "attach", key], check=False)
+            done = subprocess.run([*paths.program(), "attach", key], check=False, stderr=subprocess.PIPE)
         finally:
             for number, handler in kept.items():
                 signal.signal(number, handler)
+        return done.stderr.decode("utf-8", "replace").strip()
 
 
 class Sure(ModalScreen[str]):
@@ -289,8 +290,10 @@ class LiveList(App[int]):
             self.notify(f"{row['name']} is in front", timeout=2)
             return
         with self.suspend():
-            self._going.attach(row["key"])
+            said = self._going.attach(row["key"])
         self.refresh(layout=True)
+        if said:
+            self.notify(harmless(said.splitlines()[-1]), timeout=4, markup=False)
 
     def action_kill(self) -> None:
         row = self._chosen()

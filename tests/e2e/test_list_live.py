@@ -49,7 +49,7 @@ def test_a_person_sees_agents_work_jumps_to_one_comes_back_and_ends_it(house: Ho
     tmux.keys("2")
     tmux.shows("demo - ? for help")
     tmux.keys("C-\\")
-    tmux.shows("2 agents", FOOT, gone="waits for you")
+    tmux.shows("2 agents", FOOT, "[detached", gone="waits for you")
     tmux.keys("K")
     tmux.shows("End bob?")
     tmux.keys("f")

@@ -74,8 +74,9 @@ class Going:
         self.went.append(("jump", key))
         return True
 
-    def attach(self, key: str) -> None:
+    def attach(self, key: str) -> str:
         self.went.append(("attach", key))
+        return ""
 
 
 class Seen:
