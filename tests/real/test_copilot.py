@@ -1,5 +1,6 @@
 """GitHub Copilot CLI as it is, with a model of ours."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -95,5 +96,23 @@ def test_it_ends_with_all_that_it_has_started_and_restores_the_terminal() -> Non
         glass = house.seat()
         assert house.send("bob", "PING last") == "PONG last"
         scenes.leaves_nothing(house, glass)
+    finally:
+        house.close()
+
+
+def test_a_question_of_its_models_is_answered_from_outside() -> None:
+    house = RealHouse("copilot")
+    try:
+        house.real()
+        colors = {"color": {"type": "string", "enum": ["Red", "Blue"]}}
+        words = {"message": "Which color?", "requestedSchema": {"type": "object", "properties": colors}}
+        task = house.queue("bob", f"CALL ask_user {json.dumps(words)}")
+        house.becomes("bob", "WAITING")
+        until(lambda: house.status("bob")["live"].get("question"), 5)
+        (waits,) = house.ask("waiting")
+        assert "Which color?" in waits["what"]
+        assert house.synapse("approve", waits["id"]).returncode != 0  # which choice means yes is not sure
+        assert house.synapse("approve", waits["id"], "2").returncode == 0
+        assert scenes.ended(house, task)["answer"] == "RESULT User responded: Blue"
     finally:
         house.close()
