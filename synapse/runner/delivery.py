@@ -24,6 +24,7 @@ QUIET = 2.0  # seconds since a person's last key
 ECHO_WITHIN = 8.0  # seconds for the typed text to show; a person's keys are held back for one of them
 SUBMIT_WITHIN = 1.0  # seconds for Enter to have an effect, before it is pressed once more
 TORN = 0.06  # seconds; while a screen is painted its composer may be missing from it
+COMES_OF_IT = 5.0  # seconds for a command of the program's own to have an effect
 ENTERS = 3  # times that Enter is pressed behind a command of the program's own that stays in its composer
 GIVEN_BACK_WITHIN = 1.0  # seconds for an interrupted program to put a message into its composer again
 CLEARED_WITHIN = 0.3  # seconds for it to show that a line of it was taken out
@@ -280,11 +281,19 @@ class Delivery:
         return await self._until(lambda: self._status.idle, INTERRUPT_WITHIN)
 
     async def command(self, text: str) -> None:
-        """Type a command of the program's own, such as the one that ends it."""
-        bracketed = self._terminal.bracketed_paste
-        self._child.write(self._keys(text, bracketed))
-        await self._until(lambda: self._composer.holds(text), 1.0)
-        await asyncio.sleep(self._profile.pause)
+        """Type a command of the program's own, such as the one that ends it; once more when nothing comes of it."""
+        await self._enter(text)
+        await asyncio.sleep(COMES_OF_IT)
+        if self._status.idle and not self._unsafe:
+            logger.info("nothing came of %s: once more", text)
+            await self._enter(text)
+
+    async def _enter(self, text: str) -> None:
+        """Type a line, and press Enter until it has gone."""
+        if not self._composer.holds(text):
+            self._child.write(self._keys(text, self._terminal.bracketed_paste))
+            await self._until(lambda: self._composer.holds(text), SUBMIT_WITHIN)
+            await asyncio.sleep(self._profile.pause)
         for _ in range(ENTERS):
             self._child.write(self._profile.enter.encode())
             if await self._until(lambda: not self._composer.holds(text), SUBMIT_WITHIN):
