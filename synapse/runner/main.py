@@ -15,6 +15,7 @@ from synapse import paths
 from synapse.client.lines import dumps, loads
 from synapse.errors import SynapseError
 from synapse.runner import platform
+from synapse.runner.adopting import adopt
 from synapse.runner.agent import Agent
 from synapse.runner.profile import resolve
 from synapse.runner.spawn import become_session_leader
@@ -31,6 +32,7 @@ def main(ready_fd: int) -> int:
     assert isinstance(told, dict)
     worktree = str(told.pop("worktree", ""))
     become_session_leader()
+    adopt()
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     try:

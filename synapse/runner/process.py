@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ptyprocess import PtyProcess
 
 from synapse.runner import platform
+from synapse.runner.adopting import adopts, bury
 from synapse.runner.spawn import spawn
 
 QUEUE_BOUND = 1 << 20  # bytes that may wait for a child that does not read
@@ -18,6 +19,7 @@ READ_SIZE = 65536
 READS_PER_TURN = 16  # a flood must leave the loop to the keys
 STOP_SETTLES = 0.02  # seconds: what a program writes before it stops reaches us after the news
 KILLED_WITHIN = 2.0  # seconds in which even what is started meanwhile is killed
+OTHERS_WAIT = 1.0  # seconds in which whoever has started a process of the runner's own takes its status
 LAST_WORDS = 0.2  # seconds in which the kernel hands over what an ended child had written
 
 
@@ -55,6 +57,8 @@ class Child:
         self._deaf = False  # the output has ended
         self._begun = asyncio.Event()
         self._ended: ExitStatus | None = None
+        self._adopts = adopts()
+        self._burying: asyncio.TimerHandle | None = None
         self._on_stop: Callable[[], None] = _nothing
         self.on_continue: Callable[[], None] = _nothing
 
@@ -259,11 +263,18 @@ class Child:
                 os.kill(pid, number)
 
     def _reap(self) -> None:
+        if self._adopts and self._burying is None:
+            self._burying = self._loop.call_later(OTHERS_WAIT, self._bury)
         while self._ended is None:
             pid, raw = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             if pid == 0:
                 return
             self._changed(raw)
+
+    def _bury(self) -> None:
+        """Somebody may still wait for a process of the runner's own: only what is left after a while is adopted."""
+        self._burying = None
+        bury(self.pid if self._ended is None else 0)
 
     def _changed(self, raw: int) -> None:
         if os.WIFSTOPPED(raw):

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -200,6 +202,31 @@ def test_an_agent_cannot_approve(house: House) -> None:
     assert house.ask("history", "show", task)["state"] == "input-required"
     assert house.ask("waiting")[0]["id"] == item["id"]
     assert "prompts.answered" not in [event["kind"] for event in house.events()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="not run: only Linux lets a runner adopt")
+def test_a_process_that_an_agent_has_let_go_is_no_person_either_and_leaves_no_zombie(house: House) -> None:
+    runner = house.agent("bob")["pid"]
+    house.agent("ann")
+    task = house.queue("ann", "RUN echo hi")
+    [item] = waiting(house)
+    said = house.data / "said"
+    glass = house.attach("bob")
+    glass.shows("demo - ? for help")
+    alone = "setsid -f env -u SYNAPSE_AGENT_ID -u SYNAPSE_AGENT_NAME"
+    glass.type(f"RUN {alone} {house.program} approve {item['id']} > {said} 2>&1\r")
+    glass.shows("1. Yes")
+    glass.type("1")
+    until(lambda: said.exists() and "is for a person" in said.read_text(), SOON)
+    assert house.ask("history", "show", task)["state"] == "input-required"
+
+    def zombies() -> list[str]:
+        listed = subprocess.run(
+            ["ps", "-o", "stat=", "--ppid", str(runner)], capture_output=True, text=True, check=False
+        )
+        return [line for line in listed.stdout.split() if line.startswith("Z")]
+
+    until(lambda: not zombies(), SOON)
 
 
 def test_a_hub_that_was_killed_meanwhile_knows_the_same_question(house: House) -> None:
