@@ -21,6 +21,7 @@ from tests.e2e.hubs import ROOT, SYNAPSE, free_port, until
 from tests.real.programs import PLACE, PROGRAMS, Program
 
 BIN = Path(sys.executable).parent  # where `synapse` is
+COUNT = int(os.environ.get("SYNAPSE_REAL_COUNT", "0"))  # texts in the long runs; 0: those are left out
 
 
 def real(name: str) -> list[pytest.MarkDecorator]:
@@ -130,6 +131,11 @@ class RealHouse(House):
             until(lambda: name in self.names(), 30)
             self.becomes(name, "READY", seconds=self.program_of.ready)
         return glass
+
+    @property
+    def glasses(self) -> list[Glass]:
+        """The terminals that people sit at."""
+        return self._glasses
 
     def within(self, what: Callable[[], Any], seconds: float) -> float:
         """How long it took until it was true."""

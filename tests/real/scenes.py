@@ -1,6 +1,8 @@
 """What each real program must do: the same for all, called by the tests of each."""
 
 import json
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -148,3 +150,43 @@ def leaves_nothing(house: RealHouse, glass: Glass, name: str = "bob") -> None:
     for mode in (b"1049", b"2004", b"1004", b"1000", b"1002", b"1003", b"2026"):
         assert glass.seen.rfind(b"\x1b[?%bh" % mode) <= glass.seen.rfind(b"\x1b[?%bl" % mode), mode
     assert glass.seen.rfind(b"\x1b[?25l") < glass.seen.rfind(b"\x1b[?25h")
+
+
+def a_draft_holds_it_back(house: RealHouse, glass: Glass, erase: bytes, name: str = "bob") -> None:
+    """What a person has half written is neither sent nor mixed with a message; when it is gone the message comes."""
+    glass.type(b"half a thought")
+    glass.expect(b"thought")
+    task = house.queue(name, "PING afterdraft")
+    until(lambda: house.status(name)["live"].get("holding"), 10)
+    assert not house.stub.asked("afterdraft")
+    glass.type(erase)
+    told = ended(house, task)
+    assert told["answer"] == "PONG afterdraft"
+    (asked,) = house.stub.asked("afterdraft")
+    assert "half" not in asked
+
+
+def a_dialog_is_not_typed_into(house: RealHouse, name: str = "bob") -> None:
+    """What comes while it asks waits until it is answered."""
+    file = house.repo / "later.txt"
+    first = house.queue(name, f"RUNCMD touch {file}")
+    until(lambda: house.ask("waiting"), 30)
+    second = house.queue(name, "PING behind")
+    (waits,) = house.ask("waiting")
+    assert not file.exists()
+    assert not house.stub.asked("behind")
+    done = house.synapse("approve", waits["id"])
+    assert done.returncode == 0, done.stderr
+    assert ended(house, first)["state"] == "completed"
+    assert ended(house, second)["answer"] == "PONG behind"
+    assert file.exists()
+
+
+def works_with_a_busy_machine(house: RealHouse, count: int, mark: str, name: str = "bob") -> None:
+    """So many in a row, of all kinds, each once and as it is, while another process takes a processor."""
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.DEVNULL)
+    try:
+        delivered(house, tuple(LOOK_ALIKES[number % len(LOOK_ALIKES)] for number in range(count)), mark, name)
+    finally:
+        busy.kill()
+        busy.wait()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.hubs import until
 from tests.real import scenes
-from tests.real.kit import RealHouse, real
+from tests.real.kit import COUNT, RealHouse, real
 
 pytestmark = real("codex")
 
@@ -62,6 +62,14 @@ def test_a_dialog_is_told_with_its_choices_and_answered_from_outside(house: Real
     scenes.asks_and_is_answered(house, 3, answer="reject", mark="no")
 
 
+def test_a_message_waits_for_an_open_dialog(house: RealHouse) -> None:
+    scenes.a_dialog_is_not_typed_into(house)
+
+
+def test_a_message_waits_for_a_persons_draft(house: RealHouse) -> None:
+    scenes.a_draft_holds_it_back(house, house.glasses[0], b"\x7f" * 14)
+
+
 def test_it_is_interrupted_in_its_own_way(house: RealHouse) -> None:
     scenes.interrupts(house, "stopped")
 
@@ -83,6 +91,18 @@ def test_at_other_widths_texts_arrive_cold_and_warm(columns: int) -> None:
         live = scenes.asks_and_is_answered(house, 3, answer="approve", mark="narrow")
         assert live["question"].startswith("Would you like"), live
         assert [choice[-3:] for choice in live["choices"]] == ["(y)", "(p)", "sc)"]
+    finally:
+        house.close()
+
+
+@pytest.mark.skipif(not COUNT, reason="not run: SYNAPSE_REAL_COUNT says how many texts")
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("columns", [60, 120, 200])
+def test_hundreds_of_texts_arrive(columns: int) -> None:
+    house = RealHouse("codex")
+    try:
+        house.seat(columns=columns)
+        scenes.works_with_a_busy_machine(house, COUNT, f"c{columns}")
     finally:
         house.close()
 
