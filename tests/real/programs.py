@@ -167,6 +167,7 @@ _ALL = (
             "OPENCODE_DISABLE_SHARE": "1",
         },
         {".config/opencode/opencode.json": json.dumps(OPENCODE)},
+        ready=180.0,
     ),
     Program(
         "copilot",
