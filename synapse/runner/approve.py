@@ -104,9 +104,11 @@ class Approvals:
         return fresh
 
     def _is_another(self, prompt: Prompt, shown: Question) -> bool:
-        """Does another dialog with the same question stand there now?"""
+        """Does another dialog stand there now: one with other choices, or about something else?"""
+        if prompt.picture is None:
+            return False
         drawn = self._loop.time() - prompt.since > DRAWN_WITHIN
-        return drawn and prompt.picture is not None and self._press.above(shown) != prompt.above
+        return not _same(shown, prompt.picture) or (drawn and self._press.above(shown) != prompt.above)
 
     def live(self) -> dict[str, Any]:
         """What the hub is told of the question: its id, the choices that mean yes and no, the command it is about."""
@@ -151,8 +153,12 @@ class Approvals:
     async def _pressed(self, id: str, order: dict[str, Any]) -> tuple[str, str]:
         prompt = self._prompt
         if prompt is not None:
+            await self._until(lambda: self._prompt is not prompt or prompt.picture is not None, GONE_WITHIN)
             await asyncio.sleep(max(0.0, prompt.since + STILL - self._loop.time()))
         if prompt is None or prompt.id != id or prompt.answered or not self._stands(prompt):
+            if prompt is not None and prompt.id == id:
+                prompt.answered = True
+                self._renew(prompt)  # what its program asks all the same is to be seen
             return GONE, "The question does not stand on its screen any more: nothing was pressed."
         prompt.answered = True  # whatever comes of it, this id is used up
         if order.get("command", "") != self._command(prompt):
