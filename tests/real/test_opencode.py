@@ -18,6 +18,7 @@ def house() -> Iterator[RealHouse]:
     house = RealHouse("opencode")
     house.before = house.snapshot()
     house.seat()
+    house.send("bob", "PING first", timeout=150)  # it loads what it needs
     yield house
     house.close()
 
