@@ -48,6 +48,7 @@ GROUPS = {
     "plugins": "plugins",
     "demo": "demo",
     "hook": "hook",
+    "permit": "hook",
     "_pane": "agents",
     "_runner": "agents",
     "_demo-agent": "agents",
@@ -76,4 +77,4 @@ SECTIONS = {
     "The hub": ("serve", "hub", "restart", "backup", "demo"),
 }
 
-HIDDEN = frozenset({"hook"})  # commands that programs call, not people
+HIDDEN = frozenset({"hook", "permit"})  # commands that programs call, not people

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 import pytest
 
@@ -66,9 +67,12 @@ def test_whatever_else_a_shell_would_do_is_not(text: str) -> None:
     assert not permit.permitted(text, "/opt/py -m synapse")
 
 
-def test_as_a_program_it_decides_by_what_it_reads_and_else_says_nothing() -> None:
+@pytest.mark.parametrize(
+    "program", [permit.command(), [sys.executable, "-m", "synapse", "permit"]], ids=["alone", "cli"]
+)
+def test_as_a_program_it_decides_by_what_it_reads_and_else_says_nothing(program: list[str]) -> None:
     def says(content: str) -> str:
-        done = subprocess.run(permit.command(), input=content, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(program, input=content, capture_output=True, text=True, timeout=20, check=True)
         assert done.stderr == ""
         return done.stdout
 
