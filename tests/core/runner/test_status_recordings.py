@@ -1,18 +1,12 @@
 """The built-in profiles on recordings of the real programs: what their screens and signals say, and what was asked."""
 
-import json
-from itertools import groupby
-from pathlib import Path
-
 import pytest
 
-from synapse.runner.profile import BUILT_IN, load
 from synapse.runner.replies import answer
 from synapse.runner.status import Question
+from tests.core.runner.casts import NAMES, PROGRAMS, SCREENS, Replay, cast, mute, play, profile, told
 from tests.core.runner.stage import Stage
 
-SCREENS = Path(__file__).parents[2] / "screens"
-PROGRAMS = ("aider", "claude", "codex", "copilot", "gemini", "opencode", "qwen")
 CHOICES = {
     "aider": ("(Y)es", "(N)o", "(D)on't ask again"),
     "claude": ("1 Yes", "2 No"),
@@ -39,25 +33,15 @@ CHOICES = {
 
 def played(name: str) -> tuple[list[str], list[Question], Stage]:
     """The statuses of a recording, each once, and the questions that were asked."""
-    header, *events = map(json.loads, (SCREENS / f"{name}.cast").read_text().splitlines())
-    stage = Stage(load(BUILT_IN / f"{name.partition('-')[0]}.toml"), header["width"], header["height"])
-    questions: list[Question] = []
-    told = stage.machine.on_change
+    replay = play(cast(name), profile(cast(name).program))
+    return replay.statuses, replay.questions, replay.stage
 
-    def changed(before: str) -> None:
-        told(before)
-        question = stage.machine.question
-        if question is not None and question not in questions:
-            questions.append(question)
 
-    stage.machine.on_change = changed
-    began = stage.clock.time()
-    for at, kind, data in events:
-        stage.clock.go(max(0.0, began + at - stage.clock.time()))
-        if kind == "o":
-            stage.writes(data.encode())
-    stage.clock.go(5)
-    return [status for status, _ in groupby(status for status, _ in stage.changes)], questions, stage
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_said_of_a_recording_over_time(name: str) -> None:
+    """Where that changes: `python -m tests.core.runner.casts`, and look at the difference."""
+    kept = (SCREENS / f"{cast(name).program}.status").read_text()
+    assert told(name).rstrip() in kept.rstrip().split("\n\n")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -110,7 +94,38 @@ def test_opencode_is_ready_before_its_first_message_and_a_question_of_its_models
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_permission_dialog_is_seen_with_its_choices(program: str) -> None:
     statuses, questions, _ = played(f"{program}-runcmd")
-    assert statuses.count("WAITING") == (3 if program == "aider" else 2)  # it asks again after a wrong answer
+    assert statuses.count("WAITING") == (1 if program == "aider" else 2)
     assert statuses[-1] == "DONE"
     assert questions[0].choices == CHOICES[program]
     assert not set("│┃") & set(questions[0].text)
+
+
+def spans(replay: Replay) -> dict[str, tuple[float, float]]:
+    """The parts of a recording: what was done at their beginning, and its times."""
+    ends = [at for at, _ in replay.marks[1:]] + [replay.marks[-1][0] + 2]
+    return {what: (at, end) for (at, what), end in zip(replay.marks, ends, strict=True)}
+
+
+@pytest.mark.parametrize("way", ["all", "screen"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(("-60", "-200"))])
+def test_dialogs_prompts_and_signs_of_work_in_an_answer_and_in_a_draft_are_none(name: str, way: str) -> None:
+    """Its model prints those of all programs, with pauses behind each; then its own is pasted and stands as a draft."""
+    known = profile(cast(name).program)
+    replay = play(cast(name), known if way == "all" else mute(known))
+    parts = spans(replay)
+    sent, over = parts["sent"]
+    assert (replay.statuses.count("WAITING"), len(replay.questions)) == (1, 2 if name.startswith("aider") else 1)
+    assert replay.between(0, parts["ready"][0] + 0.3) <= {"READY", "DONE", "PROCESSING"}
+    if (name, way) != ("codex-200", "screen"):  # its screen does not show that it works while its answer comes in
+        assert replay.between(sent + 1.5, over - 0.3) == {"PROCESSING"}
+    assert replay.between(sent, parts["draft"][1]) <= {"READY", "PROCESSING", "DONE"}
+    assert replay.between(*parts["draft"]) <= {"READY", "DONE"}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_dialog_asks_the_same_at_any_width(program: str) -> None:
+    narrow, wide = (play(cast(f"{program}-{columns}"), mute(profile(program))).questions[0] for columns in (60, 200))
+    assert narrow.text.split("\n")[0] == wide.text.split("\n")[0]
+    assert len(narrow.choices) == len(wide.choices)
+    for one, another in zip(narrow.choices, wide.choices, strict=True):
+        assert one == another or (one.endswith("…") and another.startswith(one[:-1]))
