@@ -8,8 +8,9 @@ import pytest
 from synapse.runner.press import Press, _digit, _letter
 from synapse.runner.profile import BUILT_IN, load
 from synapse.runner.status import WAITING, Question
+from tests.core.runner.casts import SCREENS
 from tests.core.runner.stage import Stage
-from tests.core.runner.test_status_recordings import CHOICES, SCREENS
+from tests.core.runner.test_status_recordings import CHOICES
 
 COMMANDS = ("touch zz_$$ && echo hi_from_tool", "touch yy_$$ && echo second_tool")
 NO = {  # -1: by a key
