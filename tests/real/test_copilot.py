@@ -60,6 +60,12 @@ def test_what_more_a_shell_would_do_is_asked(house: RealHouse) -> None:
     assert not (house.repo / "more").exists()
 
 
+def test_what_helpers_of_its_do_is_not_mistaken_for_its_own_doing(house: RealHouse) -> None:
+    words = {"agent_type": "general-purpose", "name": "helper", "description": "try", "prompt": "hello helper"}
+    task = house.queue("bob", f"CALL task {json.dumps({**words, 'mode': 'sync'})}")
+    assert scenes.ended(house, task, 60)["answer"] == "RESULT ECHO: hello helper"
+
+
 def test_a_dialog_is_told_with_its_choices_and_answered_from_outside(house: RealHouse) -> None:
     live = scenes.asks_and_is_answered(house, 3, answer="approve", mark="yes")
     assert live["source"] == "hook notification"

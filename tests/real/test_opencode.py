@@ -61,6 +61,20 @@ def test_what_more_a_shell_would_do_is_asked(house: RealHouse) -> None:
     assert not (house.repo / "more").exists()
 
 
+def test_another_hub_is_asked_about(house: RealHouse) -> None:
+    task = house.queue("bob", "RUNCMD synapse list --url http://127.0.0.1:1")
+    house.becomes("bob", "WAITING")
+    (waits,) = until(lambda: house.ask("waiting"), 5)
+    assert house.synapse("reject", waits["id"]).returncode == 0
+    scenes.ended(house, task)
+
+
+def test_what_helpers_of_its_do_is_not_mistaken_for_its_own_doing(house: RealHouse) -> None:
+    words = {"description": "try", "prompt": "hello helper", "subagent_type": "general"}
+    task = house.queue("bob", f"CALL task {json.dumps(words)}")
+    assert scenes.ended(house, task, 60)["answer"].startswith("RESULT <task ")
+
+
 def test_a_dialog_is_told_with_its_choices_and_answered_from_outside(house: RealHouse) -> None:
     live = scenes.asks_and_is_answered(house, 3, answer="approve", mark="yes")
     assert live["source"] == "events permission.asked"
