@@ -43,6 +43,7 @@ from synapse.runner.who import start_of
 logger = logging.getLogger(__name__)
 
 OWNER_WITHIN = 2.0  # seconds that the child's first output waits for the terminal it was started from
+GIVEN_BACK_WITHIN = 2.0  # seconds for an interrupted program to put what it was sent into its composer again
 PREVIEW = 80  # characters of a task shown in a list
 
 
@@ -59,6 +60,7 @@ class Agent:
         self._beginning = Beginning()
         self._draft = Draft()
         self._last_key = 0.0
+        self._interrupted = -GIVEN_BACK_WITHIN  # when a person last did so
         self._early: list[dict[str, Any]] = []  # handed over before there was a terminal
         self._link.on_deliver = self._early.append
         self._ended: asyncio.Future[ExitStatus] = self._loop.create_future()
@@ -211,6 +213,8 @@ class Agent:
     def _settled(self) -> None:
         self._ears.terminal(self._terminal.signals())
         self._status.settled()
+        if self._loop.time() - self._interrupted < GIVEN_BACK_WITHIN and self._delivery.given_back:
+            self._draft.given_back()
         self._approvals.settled()
         self._delivery.settled()
 
@@ -235,6 +239,7 @@ class Agent:
         entered = any(match_key(token, key) for token in tokens for key in ("enter", "ctrl-j"))
         if any(_presses(token, key) for token in tokens for key in self._profile.interrupt):
             self._status.interrupted()
+            self._interrupted = self._loop.time()
         if entered and not self._profile.patterns and self._status.idle:
             self._status.submitted()  # a person has given it something to do
         if (entered or written) and self._draft.empty:

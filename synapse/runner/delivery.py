@@ -321,6 +321,11 @@ class Delivery:
             self._child.write(self._profile.clear.encode())
             await self._until(lambda: self._status.idle, CLEARED_WITHIN)
 
+    @property
+    def given_back(self) -> bool:
+        """Has it put into its composer again what it took last?"""
+        return self._gave_back(self._status.took or self._sent)
+
     def _gave_back(self, typed: str) -> bool:
         return bool(typed) and not self._disturbed and self._profile.patterns and self._composer.holds(typed)
 

@@ -30,11 +30,11 @@ class Foot:
 
     def busy(self) -> bool:
         """Does it show that it works?"""
-        return _lowest(self._profile.busy, self._foot()) is not None
+        return _end(self._profile.busy, self._foot()) is not None
 
     def ready(self) -> bool:
         """Does it show that it rests?"""
-        return _lowest(self._profile.ready, self._foot()) is not None
+        return _end(self._profile.ready, self._foot()) is not None
 
     def limited(self, since: Mark | None) -> str:
         """The line in which it says that it may not go on; of what came since."""
@@ -59,7 +59,7 @@ class Foot:
         if asked is None:
             return None
         foot = len(text) - len("\n".join(lines[-profile.foot :]))
-        sign = _lowest((*profile.busy, *profile.ready), text[foot:])
+        sign = _end((*profile.busy, *profile.ready), text[foot:])
         if sign is not None and foot + sign > asked:
             return None
         return _question(profile, text[asked:])
@@ -79,6 +79,11 @@ class Foot:
 def _lowest(patterns: Iterable[re.Pattern[str]], text: str) -> int | None:
     """Where the last match of any of the patterns begins."""
     return max((found.start() for pattern in patterns for found in pattern.finditer(text)), default=None)
+
+
+def _end(patterns: Iterable[re.Pattern[str]], text: str) -> int | None:
+    """Where the last match of any of the patterns ends: a composer with all that was typed into it."""
+    return max((found.end() for pattern in patterns for found in pattern.finditer(text)), default=None)
 
 
 def _question(profile: Profile, asked: str) -> Question | None:

@@ -31,6 +31,10 @@ class Draft:
         self._backslash = False
         self._escaped = False
 
+    def given_back(self) -> None:
+        """The program has put something into the composer again that was sent already."""
+        self._unknown = True
+
     @property
     def empty(self) -> bool:
         """Whether the composer cannot hold anything unsent."""

@@ -22,6 +22,7 @@ class Rule:
     when: dict[str, Any] = field(default_factory=dict)
     status: str = ""
     takes: bool = False  # it says that what was submitted was taken
+    rests: bool = False  # it counts once the screen shows no work any more
     begins: bool = False  # it says that the agent's own session is another one now
     answer: str = ""
     failure: str = ""  # why it has failed; the task fails with it

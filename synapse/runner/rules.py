@@ -18,6 +18,7 @@ class Told:
     event: str = ""
     status: str = ""
     takes: bool = False
+    rests: bool = False
     answer: str = ""
     failure: str = ""
     question: str = ""
@@ -92,6 +93,7 @@ class Hearing:
             event,
             rule.status,
             rule.takes,
+            rule.rests,
             answer=picking.text(fields, rule.answer),
             failure=picking.text(fields, rule.failure),
             question=picking.text(fields, rule.question),

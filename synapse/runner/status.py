@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from synapse.runner.dialogs import Foot, Question
 from synapse.runner.parts import SCREEN
@@ -48,6 +49,7 @@ class StatusMachine:
         self._sent = 0.0  # when something was sent last
         self._mark: Mark | None = None  # where that will stand
         self._taken = (0.0, "")  # when something was taken, and what
+        self._ending: Told | None = None  # it says that it has ended, but its screen shows work
         self._dialog = False  # the dialog that it waits in has been seen
         self._limit_over = False
         self._heard = False  # it has written something
@@ -83,6 +85,8 @@ class StatusMachine:
 
     def settled(self) -> None:
         """The screen is up to date: after Enter, a busy sign may stand on it too shortly to settle."""
+        if self._ending is not None:
+            self._ends()
         if self._submitted:
             self._look_for_work()
 
@@ -91,6 +95,7 @@ class StatusMachine:
         now = self._submitted = self._sent = self._loop.time()
         self._mark = self._terminal.mark()
         self._limit_over = False
+        self._ending = None
         self._trust.submitted(now)
         if self._trust.waits:
             self._loop.call_later(self._profile.silent, self._too_late, now)
@@ -101,6 +106,11 @@ class StatusMachine:
         """Has the program said, since then, that it has taken this?"""
         when, what = self._taken
         return when >= since and (not what or skeleton(typed)[-TAIL:] in what)
+
+    @property
+    def took(self) -> str:
+        """What the program said that it took last, without blanks."""
+        return self._taken[1]
 
     def unsubmitted(self) -> None:
         """What was sent has not been taken, or nobody knows: the screen counts."""
@@ -143,6 +153,10 @@ class StatusMachine:
         self.command = self.command if told.command is None else told.command
         if not told.status or earlier:
             return
+        self._ending = told if told.rests and self._works() else None
+        if self._ending is not None:
+            self._look_in(self._patience)
+            return
         self._labels[told.source] = told.label
         self._trust.says(told.source, told.status, now)
         if told.status == WAITING:
@@ -160,6 +174,19 @@ class StatusMachine:
         if self._timer is not None:
             self._timer.cancel()
         self._set(STOPPED, "process")
+
+    def _works(self) -> bool:
+        """Does the screen show work, or has it not come to rest?"""
+        if not self._profile.patterns:
+            return False
+        if self._terminal.lag or self._terminal.synchronized or self._foot.busy():
+            return True
+        return not self._foot.ready() and self._loop.time() - self.last_output < self._patience - 0.001
+
+    def _ends(self) -> None:
+        """Let an end count that was reported while there was work, once there is none."""
+        if self._ending is not None and not self._works():
+            self.told(replace(self._ending, rests=False))
 
     # -- whose word counts
 
@@ -235,6 +262,7 @@ class StatusMachine:
         for source in self._trust.told():
             if source != SCREEN:
                 self._weigh(source, fresh=False)
+        self._ends()
         quiet = self._loop.time() - max(self.last_output, self._submitted)
         if quiet < self._patience - 0.001 or self._terminal.lag or self._terminal.synchronized:
             self._look_for_work()  # a spinner never settles

@@ -3,9 +3,10 @@
     hooked_program.py [--settings FILE] [--resume]
 
 It answers `ECHO text`, `LONG n`, `SLOW seconds`, `RUN command` (allowed by its settings, or after a dialog), `SUB` (a
-helper's session reports, too), `LATE` (its record is written after its end), `LIMIT`, `FAIL`, `SWALLOW` (the next Enter
-has no effect) and `MUTE` (no hook runs from now on). What it shows is not what it says: only its reports and its record
-have that.
+helper's session reports, too), `LATE` (its record is written after its end), `GOON` (a hook of its person's makes it
+go on after its end), `HOLD` (a key puts the message back into the composer), `LIMIT`, `FAIL`, `SWALLOW` (the next
+Enter has no effect) and `MUTE` (no hook runs from now on). What it shows is not what it says: only its reports and
+its record have that.
 """
 
 import json
@@ -89,6 +90,10 @@ class Program:
         self.write(kind="user", text=message)
         self.draw()
         word, _, rest = message.rpartition("] ")[2].rpartition("A2A: ")[2].partition(" ")
+        if word == "HOLD":
+            os.read(0, 10)
+            self.composer, self.foot = message, "rest"
+            return
         answer = self.answer(word, rest)
         self.shown.append("* (not what it said)")
         self.foot = "limited" if word == "LIMIT" else "rest"
@@ -113,6 +118,9 @@ class Program:
             self.hook("Begin2", session="other")
             self.hook("Stop", session="other", said="a title")
             time.sleep(0.3)
+        elif word == "GOON":
+            self.hook("Stop", said="(not yet)")
+            time.sleep(0.5)
         elif word == "MUTE":
             self.mute = True
         elif word == "SWALLOW":

@@ -58,6 +58,7 @@ question = "message"
 from = "hook"
 event = "Stop"
 status = "READY"
+rests = true
 failure = "message"
 answer = "said"
 
@@ -127,6 +128,27 @@ def test_without_a_word_of_its_own_its_record_says_it_even_when_that_is_late(hou
 
 def test_what_a_helper_of_it_reports_is_no_answer(house: House, name: str) -> None:
     assert house.send(name, "SUB real") == "ECHO real"
+
+
+def test_an_end_after_which_it_still_works_is_none(house: House, name: str) -> None:
+    assert house.send(name, "GOON at last") == "ECHO at last"
+    assert house.status(name)["live"]["source"] == "hook Stop"
+
+
+def test_what_an_interrupted_program_puts_back_into_its_composer_is_a_draft(house: House, name: str) -> None:
+    glass = house.attach(name)
+    glass.shows("rest")
+    glass.type("HOLD this for me")
+    glass.shows("> HOLD this for me")
+    glass.type("\r")
+    house.becomes(name, "PROCESSING")
+    glass.type("\x1b")
+    assert house.becomes(name, "READY")["source"] == "screen"
+    task = house.queue(name, "ECHO clean")
+    glass.shows("1 message waiting")
+    glass.type("\x15")
+    assert house.task(task)["answer"] == "ECHO clean"
+    glass.close()
 
 
 def test_a_question_is_told_with_the_choices_on_its_screen(house: House, name: str) -> None:

@@ -84,7 +84,7 @@ def test_a_person_who_interrupts_it_makes_it_ready(house: RealHouse) -> None:
     task = house.queue("bob", "SLOW 30 person")
     until(lambda: house.stub.asked("person"), 20)
     glass = house.attach("bob", columns=120, rows=40)
-    glass.shows("esc to interrupt")
+    glass.shows("word1")
     glass.type("\x1b")
     assert house.within(lambda: scenes.ended(house, task), 10) < 5
     assert house.becomes("bob", "READY")["source"] == "screen"
@@ -129,6 +129,53 @@ def test_settings_of_the_person_stay_in_force_and_hooks_that_are_off_are_noticed
         assert "does not report by hook" in house.synapse("doctor").stdout
     finally:
         house.close()
+
+
+def test_a_hook_of_the_persons_may_make_it_go_on() -> None:
+    house = RealHouse("claude")
+    try:
+        once = f"sleep 1; test -e {house.place}/once || {{ touch {house.place}/once; echo '{{BLOCK}}'; }}"
+        once = once.replace("{BLOCK}", json.dumps({"decision": "block", "reason": "PING second"}))
+        mine = {"hooks": {"Stop": [{"hooks": [{"type": "command", "command": once}]}]}}
+        house.real("bob", "--settings", json.dumps(mine))
+        assert house.send("bob", "PING first") == "PONG second"
+        assert house.status("bob")["live"]["source"] == "hook Stop"
+    finally:
+        house.close()
+
+
+@pytest.mark.parametrize("mine", [{"statusLine": {"type": "command", "command": "echo mine"}}, {"editorMode": "vim"}])
+def test_where_its_usual_words_are_hidden_its_screen_is_understood(mine: dict[str, Any]) -> None:
+    house = RealHouse("claude")
+    try:
+        glass = house.seat("--settings", json.dumps({**mine, "disableAllHooks": True}))
+        task = house.queue("bob", "SLOW 3 hidden")
+        assert house.becomes("bob", "PROCESSING")["source"] in ("submit", "screen")
+        until(lambda: house.status("bob")["live"]["source"] == "screen", 10)
+        assert str(scenes.ended(house, task)["answer"]).endswith("DONE hidden")
+        glass.type("SLOW 20 early\r\x1b")
+        glass.shows("SLOW 20 early")
+        assert house.becomes("bob", "READY")["source"] == "screen"
+    finally:
+        house.close()
+
+
+def test_a_person_who_interrupts_it_early_makes_it_ready_though_the_text_stands_there_again(house: RealHouse) -> None:
+    glass = house.attach("bob", columns=120, rows=40)
+    house.becomes("bob", "READY")
+    glass.type("SLOW 20 early")
+    glass.shows("SLOW 20 early")
+    glass.type("\r")
+    house.becomes("bob", "PROCESSING")
+    glass.type("\x1b")
+    house.becomes("bob", "READY")
+    task = house.queue("bob", "PING clean")
+    glass.shows("1 message waiting")
+    glass.type("\x15")
+    assert scenes.ended(house, task)["answer"] == "PONG clean"
+    (asked,) = house.stub.asked("clean")
+    assert "early" not in asked
+    glass.close()
 
 
 def test_a_conversation_is_taken_up_again() -> None:
