@@ -14,12 +14,13 @@ from tests.core.runner.stage import Stage
 
 SCREENS = Path(__file__).parents[2] / "screens"
 PROGRAMS = ("aider", "claude", "codex", "copilot", "gemini", "opencode", "qwen")
+READERS = ("bash", "python3", "sqlite3")  # line readers of which nothing is known
 NAMES = sorted(path.name.partition(".")[0] for path in SCREENS.glob("*.cast*"))
 
 
 @dataclass(frozen=True)
 class Cast:
-    """One recording: output (`o`) and marks (`m`: what the driver did then) with their times in seconds."""
+    """One recording: output (`o`), marks (`m`: what was done then) and the terminal's modes (`x`), in seconds."""
 
     name: str
     columns: int
@@ -122,8 +123,12 @@ def play(
         stage.clock.go(max(0.0, began + at - stage.clock.time()))
         if kind == "o":
             stage.writes(speak(data).encode())
+        elif kind == "x":
+            stage.program.terminal(**json.loads(data))
         elif kind == "m":
             replay.marks.append((at, data))
+            if not profile.patterns and data.endswith("\r") and stage.machine.idle:
+                stage.machine.submitted()  # as the agent does when a person presses Enter
     stage.clock.go(rest)
     return replay
 
@@ -139,7 +144,7 @@ def told(name: str) -> str:
 
 def write() -> None:
     """Each program's file: what is told of its recordings."""
-    for program in PROGRAMS:
+    for program in (*PROGRAMS, *READERS):
         names = [name for name in NAMES if name.partition("-")[0] == program]
         (SCREENS / f"{program}.status").write_text("\n".join(map(told, names)))
 

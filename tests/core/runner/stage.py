@@ -59,6 +59,10 @@ class Program:
         self.stopped = False
         self.foreground = self.pid
 
+    def terminal(self, *, canonical: bool, echo: bool, own: bool) -> None:
+        """Its line mode, its echo, and whether it has the terminal itself."""
+        self.canonical, self.echo, self.foreground = canonical, echo, self.pid if own else self.pid + 1
+
 
 class Stage:
     """A status machine, and what it said: `changes` holds (status, source) whenever one of them changed."""

@@ -20,7 +20,7 @@ OTHERS = {  # as long as before: a program may write over single cells of it
     "RESULT": "ИТОГИ!",
     "PING": "ПИНГ",
     "PONG": "ПОНГ",
-    "word": "слов",
+    "word1": "слов1",
 }
 INDENT = {
     "aider": "",
