@@ -6,6 +6,7 @@ The last words of the person decide:
   SLOW seconds tok  words for so long, then DONE tok
   LONG n            n numbered lines
   TEXT name         the text of that name in `TEXTS`, as it is
+  LIMITED           the refusal of a service whose limit is reached
   RUNCMD command    a call of the program's shell tool; after its result: RESULT and its first line
   CALL tool {...}   a call of that tool with these arguments; after its result likewise
   anything else     ECHO: and the words
@@ -33,6 +34,14 @@ TEXTS = {
     "unicode": "naïve café, 漢字 and かな, 한글, Ελληνικά, עברית, 👩‍💻 🎉, “quotes” – dashes… and a tab\there.",
     "error": "previous error: the build failed\n\nError: no such file\n\nDo you want to proceed?\n\n1. Yes\n2. No",
     "prompts": "› 1. Yes, proceed (y)\n\n❯ 1. Yes\n\n> \n\nesc to interrupt\n\n? for shortcuts",
+}
+LIMIT = {  # as each of the services puts it
+    "type": "usage_limit_reached",
+    "code": 429,
+    "status": "RESOURCE_EXHAUSTED",
+    "message": "The usage limit has been reached",
+    "plan_type": "plus",
+    "resets_in_seconds": 3600,
 }
 SHELLS = ("exec_command", "shell_command", "local_shell", "shell", "Bash", "bash", "run_shell_command")
 COMMANDS = ("command", "cmd", "script", "commands")
@@ -178,6 +187,9 @@ def note(request: web.Request, **fields: Any) -> None:
 def begin(
     request: web.Request, asked: str, tools: Json, result: str | None, schema: Json | None = None, system: str = ""
 ) -> Said:
+    if "LIMITED" in asked and not result:
+        note(request, what="limited", asked=asked)
+        raise web.HTTPTooManyRequests(text=json.dumps({"error": LIMIT}), content_type="application/json")
     said = decide(clean(asked), tools, result, schema, system)
     note(request, what="asked", asked=asked, result=result, tools=sorted(tools), hidden=schema is not None or not tools,
          answer=said.text, call=said.call)  # fmt: skip

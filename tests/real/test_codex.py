@@ -70,6 +70,16 @@ def test_a_message_waits_for_a_persons_draft(house: RealHouse) -> None:
     scenes.a_draft_holds_it_back(house, house.glasses[0], b"\x7f" * 14)
 
 
+def test_a_turn_that_fails_ends_though_it_says_nothing_of_that(house: RealHouse) -> None:
+    told = scenes.ended(house, house.queue("bob", "LIMITED now"), 15)
+    assert told["answer"] == "MISSING_REPLY"
+    assert house.send("bob", "PING behind it") == "PONG behind"
+
+
+def test_it_does_not_look_ready_while_a_long_answer_comes_in(house: RealHouse) -> None:
+    assert house.send("bob", "SLOW 8 streamed").endswith("DONE streamed")
+
+
 def test_it_is_interrupted_in_its_own_way(house: RealHouse) -> None:
     scenes.interrupts(house, "stopped")
 
