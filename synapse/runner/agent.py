@@ -253,6 +253,8 @@ class Agent:
     def _changed(self, before: str) -> None:
         status = self._status.status
         logger.info("%s -> %s (%s)", before, status, self._status.source)
+        if self._status.idle:
+            self._ears.rested()
         self._approvals.look()
         self._silence.look()
         self._turns.changed(before)

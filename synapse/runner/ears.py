@@ -54,6 +54,10 @@ class Ears:
         """This is typed now: a report that quotes it is of the agent's own session."""
         self._hearing.typed(text)
 
+    def rested(self) -> None:
+        """The agent is seen to rest."""
+        self._hearing.rested()
+
     def terminal(self, signals: list[Signal]) -> None:
         """What the program told its terminal."""
         for signal in signals:

@@ -43,10 +43,16 @@ class Hearing:
         self._fields = session
         self._own = ""
         self._typed = ""
+        self._works = False  # its own session has begun something, and not said yet that it has ended
+
+    def rested(self) -> None:
+        """The agent is seen to rest, whatever it said."""
+        self._works = False
 
     def typed(self, text: str) -> None:
         """This was typed: a report that quotes it is of the agent's own session."""
         self._typed = skeleton(text)[-TAIL:]
+        self._works = False
 
     def terminal(self, signal: Signal) -> list[Told]:
         """What the program told its terminal."""
@@ -65,6 +71,7 @@ class Hearing:
                 if not self._is_own(rule, fields):
                     return []
                 self._learn(fields)
+                self._works = rule.status in ("PROCESSING", "WAITING") or (self._works and not rule.status)
                 return [self._understood(rule, event, fields)]
         return []
 
@@ -73,7 +80,8 @@ class Hearing:
         if not mark:
             return True
         quotes = bool(self._typed) and self._typed in skeleton(picking.text(fields, rule.prompt))
-        if rule.begins or quotes:
+        busy = self._works and bool(self._own)  # then what begins is another copy of the program, run by a tool of it
+        if (rule.begins or quotes) and not busy:
             self._own = mark
         elif rule.prompt and not self._own and self._typed:
             return False  # it quotes something else, and nobody knows yet which session is the agent's

@@ -3,10 +3,10 @@
     hooked_program.py [--settings FILE] [--resume]
 
 It answers `ECHO text`, `LONG n`, `SLOW seconds`, `RUN command` (allowed by its settings, or after a dialog), `SUB` (a
-helper's session reports, too), `LATE` (its record is written after its end), `GOON` (a hook of its person's makes it
-go on after its end), `HOLD` (a key puts the message back into the composer), `LIMIT`, `FAIL`, `SWALLOW` (the next
-Enter has no effect) and `MUTE` (no hook runs from now on). What it shows is not what it says: only its reports and
-its record have that.
+helper's session reports, too), `COPY` (a tool of it runs another copy of it), `LATE` (its record is written after its
+end), `GOON` (a hook of its person's makes it go on after its end), `HOLD` (a key puts the message back into the
+composer), `LIMIT`, `FAIL`, `SWALLOW` (the next Enter has no effect) and `MUTE` (no hook runs from now on). What it
+shows is not what it says: only its reports and its record have that.
 """
 
 import json
@@ -117,6 +117,11 @@ class Program:
         elif word == "SUB":
             self.hook("Begin2", session="other")
             self.hook("Stop", session="other", said="a title")
+            time.sleep(0.3)
+        elif word == "COPY":
+            self.hook("Begin", session="copy")
+            self.hook("Submit", session="copy", prompt="ECHO nested")
+            self.hook("Stop", session="copy", said="(nested)")
             time.sleep(0.3)
         elif word == "GOON":
             self.hook("Stop", said="(not yet)")

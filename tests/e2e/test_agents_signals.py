@@ -130,6 +130,11 @@ def test_what_a_helper_of_it_reports_is_no_answer(house: House, name: str) -> No
     assert house.send(name, "SUB real") == "ECHO real"
 
 
+def test_what_a_copy_of_it_reports_that_it_runs_itself_is_no_answer(house: House, name: str) -> None:
+    assert house.send(name, "COPY real") == "ECHO real"
+    assert house.status(name)["live"]["session"] == "5e55-10n"
+
+
 def test_an_end_after_which_it_still_works_is_none(house: House, name: str) -> None:
     assert house.send(name, "GOON at last") == "ECHO at last"
     assert house.status(name)["live"]["source"] == "hook Stop"

@@ -142,6 +142,20 @@ def test_reports_of_other_sessions_do_not_count(hearing: Hearing) -> None:
     assert hearing.session == "cleared"
 
 
+def test_a_session_that_begins_while_the_agents_own_works_is_another_copys(hearing: Hearing) -> None:
+    hearing.report("hook", "Begin", {"session_id": "own"})
+    hearing.report("hook", "Submit", {"session_id": "own", "prompt": "run it"})
+    for event in ("Begin", "Submit", "Stop"):
+        assert hearing.report("hook", event, {"session_id": "copy", "prompt": "run it"}) == []
+    assert hearing.session == "own"
+    assert hearing.report("hook", "Stop", {"session_id": "own"})
+    assert hearing.report("hook", "Begin", {"session_id": "next"})
+    hearing.report("hook", "Submit", {"session_id": "next", "prompt": "interrupted: no end is told"})
+    hearing.rested()
+    assert hearing.report("hook", "Begin", {"session_id": "last"})
+    assert hearing.session == "last"
+
+
 def test_a_session_is_the_agents_own_when_it_quotes_what_was_typed(hearing: Hearing) -> None:
     hearing.typed("A2A: [From: bob] please  do\nthis now")
     assert hearing.report("hook", "Submit", {"session_id": "title", "prompt": "Write a title for it"}) == []
