@@ -45,7 +45,13 @@ class Composer:
             return True
         tail = skeleton(typed)[-TAIL:]
         _, column = self._terminal.cursor  # it may wait on the last cell that is taken: then this cell counts
-        return any(skeleton("".join(self._before(column + more))).endswith(tail) for more in (0, 1))
+        return any(self._ends(self._before(column + more), tail) for more in (0, 1))
+
+    def _ends(self, rows: list[str], tail: str) -> bool:
+        """Is it the end of these rows, as they are or without what the program puts before each line?"""
+        mark = self._profile.continued
+        bare = [mark.sub("", row, count=1) for row in rows] if mark is not None else rows
+        return any(skeleton("".join(each)).endswith(tail) for each in (rows, bare))
 
     def _shows_placeholder(self) -> bool:
         pattern = self._profile.placeholder

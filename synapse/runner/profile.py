@@ -52,6 +52,7 @@ class Profile:
     silent: float = 5.0  # after Enter, for a source that says when a message was taken to say so
     choice: re.Pattern[str] | None = None
     placeholder: re.Pattern[str] | None = None  # what a composer shows for a large paste
+    continued: re.Pattern[str] | None = None  # what stands before each further line in its composer
     composer: re.Pattern[str] | None = None  # its first row, of a program that does not put the cursor there
     answer_first: re.Pattern[str] | None = None  # what marks the first line of an answer, and is cut off
     answer_rest: re.Pattern[str] | None = None  # what the lines behind it begin with

@@ -26,6 +26,7 @@ TABLES: dict[str, dict[str, str]] = {
         "again": "again",
         "clear": "clear",
         "placeholder": "placeholder",
+        "continued": "continued",
         "composer": "composer",
     },
     "interrupt": {"keys": "interrupt", "pause": "interrupt_pause"},
@@ -58,7 +59,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
 }
 _PATTERNS = {"busy", "ready", "waiting", "limited", "drop"}
-_PATTERN = {"choice", "placeholder", "composer", "answer_first", "answer_rest"}
+_PATTERN = {"choice", "placeholder", "continued", "composer", "answer_first", "answer_rest"}
 _PATTERN |= {"approve_yes", "approve_no", "marker", "command_asked"}
 _ONE_OF = {"approve_by": ("", "digit", "letter", "arrows", "keys", "http")}
 

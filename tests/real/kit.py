@@ -20,6 +20,7 @@ from tests.e2e.agents_kit import House
 from tests.e2e.hubs import ROOT, SYNAPSE, free_port, until
 from tests.real.programs import PLACE, PROGRAMS, Program
 
+REMINDER = "\n\n# *SEARCH/REPLACE block* Rules:"  # what aider says to its model behind a person's words
 BIN = Path(sys.executable).parent  # where `synapse` is
 COUNT = int(os.environ.get("SYNAPSE_REAL_COUNT", "0"))  # texts in the long runs; 0: those are left out
 
@@ -34,6 +35,7 @@ class Stub:
     """The model, as a process of its own on a port of its own; it writes down what it was asked."""
 
     def __init__(self, folder: Path) -> None:
+        self.toolless = False  # does the program give its model no tools?
         self.port = free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self._log = folder / "stub.jsonl"
@@ -57,8 +59,8 @@ class Stub:
 
     def asked(self, token: str) -> list[str]:
         """The words of each request of the conversation itself whose last words hold the token."""
-        notes = (note for note in self.notes() if not note["hidden"] and note["result"] is None)
-        return [note["asked"] for note in notes if token in note["asked"]]
+        notes = (note for note in self.notes() if (self.toolless or not note["hidden"]) and note["result"] is None)
+        return [note["asked"].partition(REMINDER)[0] for note in notes if token in note["asked"]]
 
     def answered(self, token: str) -> float:
         """When the answer with that token had gone out."""
@@ -83,6 +85,7 @@ class RealHouse(House):
             folder.mkdir()
         subprocess.run(["git", "init", "-q", str(self.repo)], check=True)
         self.stub = Stub(self.place)
+        self.stub.toolless = name == "aider"
         self._furnish(self.program_of)
 
     def _furnish(self, program: Program) -> None:

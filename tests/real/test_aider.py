@@ -1,0 +1,113 @@
+"""Aider as it is, with a model of ours."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.hubs import until
+from tests.real import scenes
+from tests.real.kit import RealHouse, real
+from tests.real.stub_llm import TEXTS
+
+pytestmark = real("aider")
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[RealHouse]:
+    """One aider, and a person before it."""
+    house = RealHouse("aider")
+    house.before = house.snapshot()
+    house.seat()
+    yield house
+    house.close()
+
+
+def waits_for(house: RealHouse, question: str) -> dict[str, Any]:
+    """What stands among what waits, once that is asked."""
+    found = until(lambda: [one for one in house.ask("waiting") if question in one["what"]], 20)
+    waits: dict[str, Any] = found[0]
+    return waits
+
+
+def test_its_screen_tells_that_it_is_done_soon_after_its_model(house: RealHouse) -> None:
+    for attempt in range(5):  # the machine may have other things to do
+        try:
+            scenes.status_in_time(house, f"when{attempt}", "screen", 1.0)
+            break
+        except AssertionError:
+            if attempt == 4:
+                raise
+
+
+def test_texts_of_all_kinds_arrive_once_and_as_they_are(house: RealHouse) -> None:
+    kinds = [text for text in scenes.LOOK_ALIKES if "\t" not in text]  # it writes tabs in its own way
+    scenes.delivered(house, tuple(kinds), "kinds")
+
+
+@pytest.mark.parametrize("kind", ["short", "error"])
+def test_its_answers_are_taken_from_its_screen_without_its_frame(house: RealHouse, kind: str) -> None:
+    told = scenes.ended(house, house.queue("bob", f"TEXT {kind}"))
+    assert (told["state"], told["source"]) == ("completed", "screen")
+    assert told["answer"].split()[:6] == TEXTS[kind].split()[:6]
+    assert "Tokens:" not in told["answer"]
+    assert "A2A" not in told["answer"]
+
+
+def test_a_command_that_it_suggests_is_run_when_somebody_says_so(house: RealHouse) -> None:
+    task = house.queue("bob", "RUNCMD echo a-word | tee made.txt")
+    waits = waits_for(house, "Run shell command?")
+    assert waits["command"] == "echo a-word | tee made.txt"
+    assert waits["choices"] == ["(Y)es", "(N)o", "(D)on't ask again"]
+    assert house.synapse("approve", waits["id"]).returncode == 0
+    waits = waits_for(house, "Add command output to the chat?")
+    assert house.synapse("reject", waits["id"]).returncode == 0
+    assert scenes.ended(house, task)["state"] == "completed"
+    assert (house.repo / "made.txt").read_text() == "a-word\n"
+
+
+def test_a_command_that_is_rejected_is_not_run(house: RealHouse) -> None:
+    task = house.queue("bob", f"RUNCMD touch {house.repo}/never.txt")
+    waits = waits_for(house, "Run shell command?")
+    assert house.synapse("reject", waits["id"]).returncode == 0
+    assert scenes.ended(house, task)["state"] == "completed"
+    assert not (house.repo / "never.txt").exists()
+
+
+def test_it_replies_by_a_command_once_a_person_allows_that(house: RealHouse) -> None:
+    task = house.queue("bob", "RUNCMD synapse reply 'of its own'")
+    waits = waits_for(house, "Run shell command?")
+    assert house.synapse("approve", waits["id"]).returncode == 0
+    assert scenes.ended(house, task)["answer"] == "of its own"
+    if house.status("bob")["live"]["status"] == "WAITING":
+        house.synapse("reject", waits_for(house, "Add command output")["id"])
+    house.becomes("bob", "READY")
+
+
+def test_it_is_interrupted_in_its_own_way(house: RealHouse) -> None:
+    scenes.interrupts(house, "stopped")
+
+
+def test_the_persons_settings_stay_as_they_are(house: RealHouse) -> None:
+    assert house.snapshot() == house.before
+
+
+@pytest.mark.parametrize("columns", [60, 200])
+def test_at_other_widths_texts_arrive_cold_and_warm(columns: int) -> None:
+    house = RealHouse("aider")
+    try:
+        house.seat(columns=columns, ready=False)
+        until(lambda: "bob" in house.names())
+        scenes.delivered(house, scenes.LOOK_ALIKES[::3], f"w{columns}")
+    finally:
+        house.close()
+
+
+def test_it_ends_with_all_that_it_has_started_and_restores_the_terminal() -> None:
+    house = RealHouse("aider")
+    try:
+        glass = house.seat()
+        assert house.send("bob", "PING last") == "PONG last"
+        scenes.leaves_nothing(house, glass)
+    finally:
+        house.close()
