@@ -29,7 +29,7 @@ def replays() -> dict[str, Replay]:
         ("python3", "import getpass", WORKS, ASKS),
         ("python3", "for i in", WORKS, WORKS),
         ("python3", "print(open('alike.txt')", WORKS, READY),
-        ("sqlite3", "select count", WORKS, READY),
+        ("sqlite3", "with recursive", WORKS, READY),
         ("sqlite3", ".shell sleep", WORKS, READY),
     ],
 )

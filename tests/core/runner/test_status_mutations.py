@@ -63,9 +63,9 @@ def moments(name: str) -> list[Moment]:
     return play(cast(name), mute(profile(name.partition("-")[0]))).moments
 
 
-def at(program: str, status: str) -> tuple[list[str], Question | None]:
+def at(program: str, status: str, recording: str = "") -> tuple[list[str], Question | None]:
     """How the program's screen looks at that status: the rows of its frame or its dialog alone."""
-    recording = f"{program}-{'slow' if status == 'PROCESSING' else 'runcmd'}"
+    recording = recording or f"{program}-{'slow' if status == 'PROCESSING' else 'runcmd'}"
     moment = next(one for one in moments(recording) if one.status == status.replace("READY", "DONE"))
     rows = "\n".join(moment.screen).rstrip().split("\n")
     if status != "WAITING":
@@ -117,6 +117,16 @@ def test_what_an_agent_prints_above_is_neither_dialog_nor_prompt_nor_work(progra
         assert (stage.status, stage.machine.question) == (status, question), text
 
 
+@pytest.mark.parametrize(("program", "status"), list(product(PROGRAMS, ["READY", "PROCESSING", "WAITING"])))
+def test_what_a_person_has_sent_is_neither_dialog_nor_prompt_nor_work(program: str, status: str) -> None:
+    frame, question = at(program, status)
+    first, rest = ("  > ", "    ") if program == "qwen" else COMPOSERS[program][:2]
+    for text in CHUNKS:
+        sent = [(rest if place else first) + row for place, row in enumerate(text.split("\n"))]
+        stage = shown(program, *sent, "", *frame)
+        assert (stage.status, stage.machine.question) == (status, question), text
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_what_a_person_pastes_into_the_composer_is_no_dialog(program: str) -> None:
     frame, _ = at(program, "READY")
@@ -128,3 +138,21 @@ def test_what_a_person_pastes_into_the_composer_is_no_dialog(program: str) -> No
         draft = [(rest if place else first) + row for place, row in enumerate(text.split("\n"))]
         stage.redraws("An answer.", *frame[: end - 1], *draft, *frame[end:], seconds=2)
         assert stage.status == "READY", text
+
+
+# -- widths
+
+
+def stretched(row: str, by: int) -> str:
+    """A row of a dialog as it stands in a wider terminal."""
+    edge = re.search(r"(?: │)+$", row)
+    if re.fullmatch(r"[\s│]*[╭╰]?─+[╮╯]?[\s│]*", row):
+        return row.replace("─", "─" * (by + 1), 1)
+    return row[: edge.start()].ljust(edge.start() + by) + row[edge.start() :] if edge else row
+
+
+@pytest.mark.parametrize(("program", "columns"), list(product(PROGRAMS, [61, 80, 100, 140, 199])))
+def test_a_dialog_is_the_same_in_a_wider_frame(program: str, columns: int) -> None:
+    dialog, question = at(program, "WAITING", f"{program}-60")
+    stage = shown(program, *[stretched(row, columns - 60) for row in dialog], columns=columns)
+    assert (stage.status, stage.machine.question) == ("WAITING", question)
