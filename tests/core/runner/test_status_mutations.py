@@ -140,6 +140,19 @@ def test_what_a_person_pastes_into_the_composer_is_no_dialog(program: str) -> No
         assert stage.status == "READY", text
 
 
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_an_agent_prints_above_a_draft_is_neither(program: str) -> None:
+    """A draft hides much of what shows that a program rests; this one is its own dialog."""
+    frame, _ = at(program, "READY")
+    end = "\n".join(play(cast(f"{program}-200"), mute(profile(program))).stage.terminal.lines()).rstrip().split("\n")
+    for text in CHUNKS:
+        printed = [INDENT[program] + row for row in text.split("\n")]
+        stage = shown(program, *frame, columns=200)
+        assert stage.status == "READY"
+        stage.redraws("diff> a message", *printed, "", *end[-FEET[program] - 2 :], seconds=2)
+        assert stage.status == "READY", text
+
+
 # -- widths
 
 
