@@ -33,7 +33,7 @@ def answer(profile: Profile, text: str, typed: str, *, prompt: str = "", above: 
 
     `above` is what stood at the text's beginning before; None when that has moved, and the last echo is this one's.
     """
-    rest = after_echo(text, typed, above)
+    rest = _behind_echo(profile, text, typed, above)
     lines = [_SCROLLBAR.sub(r"\1", line).rstrip() for line in (text if rest is None else rest).split("\n")]
     if profile.answer_first is not None:
         return _marked(profile, lines, seen=rest is not None)
@@ -62,6 +62,22 @@ def bounded(text: str, longest: int = LONGEST) -> str:
     while first and (room := room - len(dumps(lines[first - 1]))) > 0:
         first -= 1
     return "\n".join([f"[the first {first} of {len(lines)} lines are left out]", *lines[first:]])
+
+
+def _behind_echo(profile: Profile, text: str, typed: str, above: str | None) -> str | None:
+    """The lines behind the echo, which may have the program's own mark before each line."""
+    mark = profile.continued
+    if mark is None:
+        return after_echo(text, typed, above)
+    lines = text.split("\n")
+    bare = "\n".join(mark.sub("", line, count=1) for line in lines)
+    if above is not None:
+        above = "\n".join(mark.sub("", line, count=1) for line in above.split("\n"))
+    typed = typed.replace("\t", "^I") if "^I" in bare else typed
+    rest = after_echo(bare, typed, above)
+    if rest is None:  # of a long one only the end is shown
+        rest = after_echo(bare, typed[-ENOUGH:], above)
+    return "\n".join(lines[-1 - rest.count("\n") :]) if rest else rest
 
 
 def after_echo(text: str, typed: str, above: str | None = "") -> str | None:
