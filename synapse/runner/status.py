@@ -19,6 +19,7 @@ __all__ = ["Question", "StatusMachine"]
 STARTING, READY, PROCESSING, WAITING, DONE, STOPPED = "STARTING", "READY", "PROCESSING", "WAITING", "DONE", "STOPPED"
 RATE_LIMITED = "RATE_LIMITED"
 COMES_UP = 30.0  # seconds in which a program with a known screen is not ready before that is there
+UNREAD = 0.02  # seconds in which what the program wrote, or reported, shortly before is read, too
 DONE_SHOWN = 10.0  # seconds for which an agent that has just finished is shown as DONE
 
 
@@ -85,8 +86,8 @@ class StatusMachine:
 
     def settled(self) -> None:
         """The screen is up to date: after Enter, a busy sign may stand on it too shortly to settle."""
-        if self._ending is not None:
-            self._ends()
+        if self._ending is not None and not self._works():
+            self._loop.call_later(UNREAD, self._ends)
         if self._submitted:
             self._look_for_work()
 
@@ -153,8 +154,9 @@ class StatusMachine:
         self.command = self.command if told.command is None else told.command
         if not told.status or earlier:
             return
-        self._ending = told if told.rests and self._works() else None
+        self._ending = told if told.rests and self._profile.patterns else None
         if self._ending is not None:
+            self._loop.call_later(UNREAD, self._ends)
             self._look_in(self._patience)
             return
         self._labels[told.source] = told.label
@@ -177,8 +179,6 @@ class StatusMachine:
 
     def _works(self) -> bool:
         """Does the screen show work, or has it not come to rest?"""
-        if not self._profile.patterns:
-            return False
         if self._terminal.lag or self._terminal.synchronized or self._foot.busy():
             return True
         return not self._foot.ready() and self._loop.time() - self.last_output < self._patience - 0.001

@@ -89,7 +89,7 @@ def test_an_end_counts_when_nothing_shows_work_any_more() -> None:
         stage.hooks("Stop", session_id="a", last_assistant_message="so far")
         stage.redraws(*works, seconds=5)
         assert stage.status == "PROCESSING"
-    stage.redraws(*rests, seconds=0)
+    stage.redraws(*rests, seconds=0.03)
     assert (stage.machine.status, stage.machine.source) == ("DONE", "hook Stop")
 
 
