@@ -151,6 +151,7 @@ def test_a_task_is_not_put_away_without_an_answer(shell: Shell) -> None:
 
 
 def test_what_is_not_there_is_refused_with_what_is(shell: Shell) -> None:
+    shell.run("wait", "--from", "alice", "--timeout", "0")  # she is here now, whatever was before
     assert shell.refused("send", "zoe", "hi") == "no_such_agent"
     assert "alice" in shell.run("send", "zoe", "hi").stderr
     assert shell.refused("inbox", "read", "m-0") == "no_such_message"
