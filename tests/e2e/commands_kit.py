@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 BOUND = 30.0  # seconds that anything may take
-SLOW_START = "synapse: the hub is starting (it reads its log) ...\n"  # told where a start takes over a second
+SLOW_START = "synapse: the hub is starting (it reads its log) ...\n"  # told where a start takes long
 SYNAPSE = [sys.executable, "-m", "synapse"]
 
 
