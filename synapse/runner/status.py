@@ -292,12 +292,16 @@ class StatusMachine:
         question = self._foot.question()
         if question is not None:
             self._asks(question)
-        elif not self._look_for_work() and self._foot.ready():
+        elif self._look_for_work():
+            return
+        elif self._foot.ready():
             left = self._submitted + self._profile.unseen - self._loop.time() if self._submitted else 0.0
             if left > 0.001:  # it may not have begun to show that it works
                 self._look_in(left)
             else:
                 self._rests()
+        elif self.status == WAITING and self._leader == SCREEN:
+            self._sees(PROCESSING)  # its dialog has gone
 
     def _asks(self, question: Question) -> None:
         if self.status == WAITING and self._leader != SCREEN:

@@ -128,6 +128,14 @@ def test_what_a_person_has_sent_is_neither_dialog_nor_prompt_nor_work(program: s
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
+def test_a_dialog_that_gives_way_to_something_unknown_is_over(program: str) -> None:
+    stage = shown(program, "diff> a message", *at(program, "WAITING")[0])
+    assert stage.status == "WAITING"
+    stage.redraws("diff> a message", "a picture that nobody knows")
+    assert (stage.status, stage.machine.question) == ("PROCESSING", None)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_what_a_person_pastes_into_the_composer_is_no_dialog(program: str) -> None:
     frame, _ = at(program, "READY")
     first, rest, below = COMPOSERS[program]
