@@ -43,6 +43,8 @@ class Composer:
     def _has(self, typed: str) -> bool:
         if self._shows_placeholder():
             return True
+        if not self._terminal.bracketed_paste:  # each line was entered by itself: the last one stands there
+            typed = typed.rpartition("\n")[2] or typed
         tail = skeleton(typed)[-TAIL:]
         _, column = self._terminal.cursor  # it may wait on the last cell that is taken: then this cell counts
         return any(self._ends(self._before(column + more), tail) for more in (0, 1))

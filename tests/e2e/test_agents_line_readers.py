@@ -1,0 +1,48 @@
+"""Interpreters at their prompts: what is sent is their input, and what they print is the answer."""
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.agents_kit import House
+
+ASKED = {
+    "python3": {
+        "1+1": "2",
+        "def f():\n    return 42\n\nf()": "42",
+        "print('a\\n\\nb')": "a\n\nb",
+        "1/0": "Traceback (most recent call last):\n"
+        '  File "<stdin>", line 1, in <module>\nZeroDivisionError: division by zero',
+    },
+    "bash": {
+        "echo hi": "hi",
+        "for i in 1 2; do\necho $i\ndone": "1\n2",
+        "seq 1 100": "\n".join(map(str, range(1, 101))),
+    },
+    "sqlite3": {"select 1+1;": "2", "create table t(a);\ninsert into t values(1),(2);\nselect * from t;": "1\n2"},
+    "node": {"1+1": "2", "[1, 2].map(x => x * 2)": "[ 2, 4 ]"},
+}
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    house = House()
+    yield house
+    house.close()
+
+
+@pytest.mark.parametrize("program", ASKED)
+def test_what_an_interpreter_prints_is_the_answer(house: House, program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"not run: {program} is not installed")
+    house.agent(program, program)
+    for text, answer in ASKED[program].items():
+        assert house.send(program, text) == answer, text
+    assert house.synapse("stop", program).returncode == 0
+    assert program not in house.names()
+
+
+def test_a_program_without_a_profile_gets_the_header_and_its_output_is_the_answer(house: House) -> None:
+    house.agent("cat", "cat")
+    assert house.send("cat", "hello").endswith("hello")
