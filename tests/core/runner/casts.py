@@ -99,9 +99,11 @@ def play(
     above: str = "",
     rows: int = 0,
     speak: Callable[[str], str] = str,
+    delivered: bool = False,
     rest: float = 5.0,
 ) -> Replay:
-    """Let a recording happen; `above` stands in the terminal before, `speak` puts other words into what is written."""
+    """Let a recording happen; `above` stands in the terminal before, `speak` puts other words into what is written,
+    `delivered`: what was sent is known to have been sent."""
     stage = Stage(profile, cast.columns, rows or cast.rows)
     stage.terminal.write(above.replace("\n", "\r\n").encode())
     while not stage.terminal.advance(1.0):
@@ -127,7 +129,9 @@ def play(
             stage.program.terminal(**json.loads(data))
         elif kind == "m":
             replay.marks.append((at, data))
-            if not profile.patterns and data.endswith("\r") and stage.machine.idle:
+            if delivered and data == "sent":
+                stage.machine.submitted()
+            elif not profile.patterns and data.endswith("\r") and stage.machine.idle:
                 stage.machine.submitted()  # as the agent does when a person presses Enter
     stage.clock.go(rest)
     return replay

@@ -122,6 +122,18 @@ def test_dialogs_prompts_and_signs_of_work_in_an_answer_and_in_a_draft_are_none(
     assert replay.between(*parts["draft"]) <= {"READY", "DONE"}
 
 
+@pytest.mark.parametrize("way", ["silent", "screen"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(("-60", "-200"))])
+def test_what_was_delivered_is_worked_on_until_its_end(name: str, way: str) -> None:
+    """Hooks and streams are not in a recording: they are silent, and what stands in its bytes takes their place."""
+    known = profile(cast(name).program)
+    replay = play(cast(name), known if way == "silent" else mute(known), delivered=True)
+    sent, over = spans(replay)["sent"]
+    if (name, way) != ("codex-200", "screen"):
+        assert replay.between(sent + 0.1, over - 0.3) == {"PROCESSING"}
+    assert replay.statuses[-1] == "DONE"
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_dialog_asks_the_same_at_any_width(program: str) -> None:
     narrow, wide = (play(cast(f"{program}-{columns}"), mute(profile(program))).questions[0] for columns in (60, 200))
