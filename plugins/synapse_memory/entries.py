@@ -94,6 +94,10 @@ class Entries:
     def get(self, workspace: str, key: str) -> Entry | None:
         return self._alive.get(workspace, {}).get(key)
 
+    def places(self, key: str) -> list[str]:
+        """The workspaces that have the key; "" is global."""
+        return sorted(workspace for workspace, there in self._alive.items() if key in there)
+
     def nearest(self, workspace: str, key: str) -> list[str]:
         """Keys that look like this one."""
         from difflib import get_close_matches

@@ -95,13 +95,19 @@ def check_tags(tags: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _absent(entries: Entries, workspace: str, key: str) -> NotFound:
+    here = f"There is no entry '{key}' in '{workspace}'." if workspace else f"There is no global entry '{key}'."
+    places = entries.places(key)
+    if workspace and "" in places:
+        return NotFound("no_entry", f'{here} There is a global one: --global (`"global": true`) means that.')
+    if places:
+        return NotFound("no_entry", f"{here} There is one in {' and '.join(places[:5])}: --workspace says where.")
     near = entries.nearest(workspace, key)
-    known = f" Did you mean {' or '.join(near)}?" if near else " `synapse memory list` shows what there is."
-    return NotFound("no_entry", f"There is no entry '{key}' in '{workspace or 'global'}'.{known}")
+    known = f"Did you mean {' or '.join(near)}?" if near else "`synapse memory list` shows what there is."
+    return NotFound("no_entry", f"{here} {known}")
 
 
 class DeleteRequest(Change, kw_only=True):
-    """The entry of the caller's workspace, else the global one; `global` only that."""
+    """The entry of the caller's workspace; with `global` the one of every workspace, which nothing else touches."""
 
     key: str
     global_: bool = field(default=False, name="global")
@@ -117,9 +123,9 @@ class DeleteReply(Reply, kw_only=True, omit_defaults=False):
 def delete(call: Call, request: DeleteRequest) -> DeleteReply:
     """Delete a key; its history stays until the retention removes it."""
     key, entries = check_key(request.key), call.state(Entries)
-    workspace = "" if request.global_ or entries.get(call.workspace, key) is None else call.workspace
+    workspace = "" if request.global_ else call.workspace
     if entries.get(workspace, key) is None:
-        raise _absent(entries, "" if request.global_ else call.workspace, key)
+        raise _absent(entries, workspace, key)
     call.emit(Deleted(author=call.name), story_of(workspace, key), workspace)
     return DeleteReply(key=key, workspace=workspace, position=call.reached)
 

@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,6 +49,28 @@ def test_save_show_list_search_delete_stats(house: HubProcess) -> None:
     assert said(house, "delete", "auth/tokens") == "deleted auth/tokens from house\n"
     gone = house.synapse("memory", "show", "auth/tokens")
     assert (gone.returncode, "no entry" in gone.stderr) == (1, True)
+
+
+def test_only_global_touches_what_is_global_also_by_http(house: HubProcess) -> None:
+    def asked(method: str, path: str, **body: Any) -> Any:
+        request = urllib.request.Request(f"http://127.0.0.1:{house.port}{path}", method=method)
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, json.dumps(body).encode() if body else None, timeout=20) as reply:
+                return json.load(reply)
+        except urllib.error.HTTPError as error:
+            return json.load(error)
+
+    said(house, "save", "policy", "of all", "--global")
+    assert said(house, "save", "policy", "own").endswith(" for house\n")
+    assert asked("POST", "/memory/save", key="policy", text="by http")["workspace"] == "default"
+    assert asked("DELETE", "/memory/policy")["workspace"] == "default"
+    assert "There is a global one" in json.dumps(asked("DELETE", "/memory/policy"))
+    assert said(house, "delete", "policy") == "deleted policy from house\n"
+    again = house.synapse("memory", "delete", "policy")
+    assert (again.returncode, "There is a global one: --global" in again.stderr) == (1, True), again
+    assert "of all" in said(house, "show", "policy")
+    assert asked("DELETE", "/memory/policy?global=true")["workspace"] == ""
 
 
 def test_everything_that_prints_data_prints_json(house: HubProcess) -> None:

@@ -85,7 +85,24 @@ async def test_a_workspace_sees_its_own_and_what_is_global(bench: Bench, ada: Pe
     assert (await ada("memory.show", key="everywhere"))["entry"]["text"] == "our own"
     assert (await ada("memory.show", key="everywhere", **{"global": True}))["entry"]["text"] == "shared word"
     assert (await ada("memory.delete", key="everywhere"))["workspace"] == "w"
-    assert (await ada("memory.delete", key="everywhere"))["workspace"] == ""
+    assert (await ada("memory.delete", key="everywhere", **{"global": True}))["workspace"] == ""
+
+
+async def test_only_who_says_global_deletes_what_is_global(bench: Bench, ada: Peer) -> None:
+    await ada("memory.save", key="policy", text="of all", **{"global": True})
+    await ada("memory.save", key="policy", text="own")
+    assert (await ada("memory.delete", key="policy"))["workspace"] == "w"
+    refusal = await ada.refused("memory.delete", key="policy")
+    assert refusal.code == "no_entry"
+    assert "There is a global one: --global" in refusal.sentence
+    assert (await ada("memory.show", key="policy"))["entry"]["text"] == "of all"
+    await ada("memory.save", key="policy", text="own again")
+    assert (await ada("memory.delete", key="policy", **{"global": True}))["workspace"] == ""
+    assert (await ada("memory.show", key="policy"))["entry"]["text"] == "own again"
+    elsewhere = await bench.client("eve", workspace="elsewhere").refused("memory.delete", key="policy")
+    assert "in 'elsewhere'. There is one in w: --workspace says where." in elsewhere.sentence
+    of_all = await ada.refused("memory.delete", key="policy", **{"global": True})
+    assert "There is no global entry 'policy'. There is one in w" in of_all.sentence
 
 
 @pytest.mark.parametrize(
