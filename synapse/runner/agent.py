@@ -202,6 +202,7 @@ class Agent:
 
     def _output(self, data: bytes) -> None:
         self._beginning.output()
+        self._ears.output()
         self._flow.feed(data)
         self._status.output()
         self._silence.output()

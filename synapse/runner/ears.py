@@ -54,6 +54,12 @@ class Ears:
         """This is typed now: a report that quotes it is of the agent's own session."""
         self._hearing.typed(text)
 
+    def output(self) -> None:
+        """The program has written something to its terminal."""
+        for follower in self._followers:
+            if isinstance(follower, Follower):
+                follower.wake()
+
     def rested(self) -> None:
         """The agent is seen to rest."""
         self._hearing.rested()

@@ -14,6 +14,7 @@ from synapse.runner.parts import Stream
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN = 0.1  # seconds between looks at a file
+AWAKE = 10.0  # seconds for which it is looked at after the program has given any sign of life; then it costs nothing
 CHUNK = 1 << 20
 
 OnEvent = Callable[[str, str, Mapping[str, Any]], None]
@@ -27,10 +28,18 @@ class Follower:
         self._stream = stream
         self._values = values
         self._on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        self._seen = self._loop.time()  # when the program last gave a sign of life
+        self._sign = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._follow())
 
     def close(self) -> None:
         self._task.cancel()
+
+    def wake(self) -> None:
+        """The program has done something: it may write more."""
+        self._seen = self._loop.time()
+        self._sign.set()
 
     async def _follow(self) -> None:
         path, place, rest = "", 0, b""
@@ -42,8 +51,13 @@ class Follower:
                 for line in lines:
                     self._tell(line)
                 if content:
+                    self.wake()
                     continue
-            await asyncio.sleep(LOOK_AGAIN)
+            if self._loop.time() - self._seen < AWAKE:
+                await asyncio.sleep(LOOK_AGAIN)
+            else:
+                self._sign.clear()
+                await self._sign.wait()
 
     def _path(self) -> str:
         path = fill(self._stream.file, self._values)
