@@ -73,6 +73,7 @@ def prepare(
 def _values(folder: Path, cwd: str, home: str, start: Start) -> dict[str, str]:
     values = {
         "folder": str(folder),
+        "letters": str(folder.parents[2] / "letters"),  # of the data folder
         "cwd": cwd,
         "home": home,
         "synapse": shlex.join(paths.program()),

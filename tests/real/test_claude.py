@@ -60,6 +60,14 @@ def test_its_model_may_reply_and_look_without_asking_anybody(house: RealHouse) -
     assert house.ask("waiting") == []
 
 
+def test_a_letter_is_read_without_asking_anybody(house: RealHouse) -> None:
+    assert "read it in" in house.send("bob", "a long one " * 600)
+    (letter,) = (house.data / "letters").glob("*.txt")
+    call = json.dumps({"file_path": str(letter)})
+    assert "a long one" in house.send("bob", f"CALL Read {call}")
+    assert house.ask("waiting") == []
+
+
 def test_speaking_to_another_hub_is_asked_for(house: RealHouse) -> None:
     task = house.queue("bob", "RUNCMD synapse list --url http://127.0.0.1:9")
     assert house.task(task, "input-required")["state"] == "input-required"
