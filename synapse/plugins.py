@@ -193,7 +193,10 @@ def _wanted(hook: str, item: Any) -> str:
     if hook == "synapse_facts":
         return "" if isinstance(item, type) and issubclass(item, Fact) and item.kind else "a Fact with its kind"
     if hook in _CLASSES:
-        return "" if isinstance(item, _CLASSES[hook]) else f"a {_CLASSES[hook].__name__}"
+        if not isinstance(item, _CLASSES[hook]):
+            return f"a {_CLASSES[hook].__name__}"
+        plain = [part for part in ("verbs", "kinds", "tables") if isinstance(getattr(item, part, ()), str)]
+        return f"one whose {plain[0]} are several names: a text is its letters" if plain else ""
     missing = [part for part in _PARTS[hook] if not hasattr(item, part)]
     if missing or isinstance(item, type):
         return f"something with {', '.join(missing) or 'a state of its own: a class was returned'}"

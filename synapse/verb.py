@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -98,14 +98,33 @@ class Verb:
             raise BadRequest("bad_json", f"{self.name}: the parameters are not JSON: {error}.") from None
 
 
+def _types(name: str, shape: Shape, run: Callable[..., Any]) -> tuple[type[Struct], Any]:
+    """What the function says that it takes and answers: the faces are made from it."""
+    try:
+        hints = get_type_hints(run)
+    except NameError as error:
+        raise ValueError(f"{name}: its annotations are read when it is declared, and there {error}") from None
+    request, reply = hints.get("request"), hints.get("return")
+    if not (isinstance(request, type) and issubclass(request, Struct)):
+        raise ValueError(f"{name} does not say what it takes: `(call, request: SomeRequest)`, a Struct of synapse's")
+    if shape is Shape.QUERY:
+        parts = get_args(reply)
+        if len(parts) != 2 or get_origin(reply) is not Callable:
+            raise ValueError(
+                f"{name} does not say what it answers: a query is annotated `-> Callable[[Any], SomeReply]`"
+            )
+        reply = parts[1]
+    if reply is None or reply is type(None):
+        raise ValueError(f"{name} does not say what it answers: annotate it `-> SomeReply`")
+    return request, reply
+
+
 def _declare(shape: Shape, name: str, permission: Permission, **more: Any) -> Callable[[Callable[..., Any]], Verb]:
     def declared(run: Callable[..., Any]) -> Verb:
-        hints = get_type_hints(run)
+        request, reply = _types(name, shape, run)
         summary = (run.__doc__ or "").strip().split("\n")[0]
         if not summary:
             raise ValueError(f"{name} needs a sentence that says what it does")
-        request = hints["request"]
-        reply = get_args(hints["return"])[1] if shape is Shape.QUERY else hints["return"]
         return Verb(name, shape, permission, request, reply, summary, run, **more)
 
     return declared

@@ -101,7 +101,11 @@ class Whole:
     def check(self, call: Call) -> None:
         broken = call.hub.state.broken
         for name in self._projections & broken.keys() if broken else ():
-            raise Unavailable("projection_failed", f"The plugin '{self._name}' is out of order: {broken[name]}.")
+            raise Unavailable(
+                "projection_failed",
+                f"The plugin '{self._name}' is out of order: {broken[name]}."
+                f" `synapse plugins disable {self._name}` leaves it out.",
+            )
 
 
 def verbs(plugin: Plugin) -> list[Verb]:

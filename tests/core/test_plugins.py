@@ -29,7 +29,7 @@ from synapse.hub.agents import Agents
 from synapse.hub.core import VERBS
 from synapse.hub.facts import CORE
 from synapse.settings import declared
-from synapse.verb import Shape
+from synapse.verb import Request, Shape, query, read
 from tests.core.toys import AddReply, Lines, Pad, add, module, pad
 
 
@@ -87,6 +87,23 @@ def test_each_hook_is_contained(hook: str, wrong: Any) -> None:
         wrong = lambda: iter([add, raises()])  # noqa: E731
     said = failure(**{hook: wrong})
     assert f"synapse_{hook}" in said
+
+
+def test_a_text_in_place_of_several_names_is_refused_and_does_not_guard_its_letters() -> None:
+    guard = Guard("messages.send", lambda call, request: None)  # type: ignore[arg-type]
+    assert "a text is its letters" in failure(guards=lambda: [guard])
+
+
+def test_a_verb_that_does_not_say_what_it_takes_or_answers_is_refused_by_its_name() -> None:
+    def look(call: Any, request: Any) -> Any:
+        """Look."""
+
+    for declare, wanted in ((read, "what it takes"), (query, "what it takes")):
+        with pytest.raises(ValueError, match=rf"pad\.look does not say {wanted}"):
+            declare("pad.look")(look)
+    look.__annotations__["request"] = Request
+    with pytest.raises(ValueError, match=r"pad\.look does not say what it answers: a query is annotated"):
+        query("pad.look")(look)
 
 
 def test_a_hook_that_returns_nothing_says_so() -> None:

@@ -77,10 +77,11 @@ def test_everything_of_a_call_and_of_a_bench_is_told() -> None:
 def test_the_example_is_a_plugin_in_order_and_its_test_passes(tmp_path: Path) -> None:
     for name, source in BLOCKS.items():
         (tmp_path / name).write_text(source)
-    (tmp_path / "pytest.ini").write_text(
-        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
-    )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    assert "python -m pytest -o asyncio_mode=auto test_tally.py" in GUIDE
+    command = [
+        sys.executable,
+        *["-m", "pytest", "-o", "asyncio_mode=auto", "-q", "-p", "no:cacheprovider", "test_tally.py"],
+    ]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=50,
         env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": "/usr/bin:/bin"},
