@@ -114,7 +114,7 @@ def _types(name: str, shape: Shape, run: Callable[..., Any]) -> tuple[type[Struc
                 f"{name} does not say what it answers: a query is annotated `-> Callable[[Any], SomeReply]`"
             )
         reply = parts[1]
-    if reply is None or reply is type(None):
+    if "return" not in hints:
         raise ValueError(f"{name} does not say what it answers: annotate it `-> SomeReply`")
     return request, reply
 
