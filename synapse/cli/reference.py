@@ -57,7 +57,7 @@ def _spelled(option: Option) -> str:
 
 
 def _default(option: Option) -> str:
-    return "" if option.flag or option.default in (None, "") else f" Default: `{option.default}`."
+    return "" if option.flag or option.default in (None, "", ()) else f" Default: `{option.default}`."
 
 
 def _cell(text: str) -> str:

@@ -30,7 +30,7 @@ def serve(
     stop: bool,
     relay_log: "str | None",
     relay_max_lines: int,
-    token: str,
+    token: "tuple[str, ...]",
     token_file: str,
     tls_cert: str,
     tls_key: str,
@@ -183,7 +183,7 @@ _SERVE = (
     ),
     Option(
         "--token",
-        default="",
+        many=True,
         metavar="[SCOPES:]SECRET",
         help="A token for HTTP and WebSocket; others see it in `ps`, so a file is better.",
     ),

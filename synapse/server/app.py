@@ -50,7 +50,7 @@ class Options:
     rate: float = 2000.0
     burst: float = 4000.0
     disabled: tuple[str, ...] = ()  # plugins that are left out
-    token: str = ""
+    token: str | tuple[str, ...] = ()
     token_file: str = ""
     tls_cert: str = ""
     tls_key: str = ""

@@ -2,6 +2,7 @@
 
 import hmac
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from synapse.verb import Permission
 SHORTEST = 8  # characters
 USUAL = frozenset({Permission.READ, Permission.WRITE})
 _SCOPES = {permission.value: permission for permission in Permission}
+_LIKE_SCOPES = re.compile(r"[A-Za-z+,]*\Z")
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
 
@@ -30,6 +32,14 @@ def parse(text: str, otherwise: frozenset[Permission]) -> Token:
     listed = words.split("+")
     if colon and all(word in _SCOPES for word in listed):
         scopes = frozenset(_SCOPES[word] for word in listed)
+    elif colon and _LIKE_SCOPES.match(words):
+        wrong = next(word for word in listed if word not in _SCOPES)
+        every = "+".join(_SCOPES)
+        raise BadRequest(
+            "unknown_scope",
+            f"Unknown scope {wrong[:40]!r}; scopes are {', '.join(_SCOPES)}, joined by '+'. If the colon belongs to the "
+            f"secret, say the scopes before it: {every}:SECRET.",
+        )
     else:
         secret, scopes = text.strip(), otherwise
     if len(secret) < SHORTEST or not secret.isascii() or not secret.isprintable() or " " in secret:
@@ -59,9 +69,10 @@ class Tokens:
         return Tokens((*self._tokens, token), local=self.local)
 
 
-def gather(given: str = "", file: str = "", environ: Mapping[str, str] = os.environ) -> Tokens:
+def gather(given: str | Iterable[str] = (), file: str = "", environ: Mapping[str, str] = os.environ) -> Tokens:
     """From `--token`, `--token-file`, and SYNAPSE_API_KEYS, SYNAPSE_ADMIN_KEY, SYNAPSE_AUTH_ENABLED, ..._ALLOW_LOCALHOST."""
-    tokens = [parse(given, EVERYTHING)] if given else []
+    several = ([given] if given else []) if isinstance(given, str) else given
+    tokens = [parse(text, EVERYTHING) for text in several]
     tokens += [parse(line, EVERYTHING) for line in _lines(file)] if file else []
     enabled = _said(environ, "SYNAPSE_AUTH_ENABLED")
     if enabled is not False:

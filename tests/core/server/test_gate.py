@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import WSServerHandshakeError
 
+from synapse.cli import serve
 from synapse.errors import BadRequest, Refused
 from synapse.server import gate, tokens
 from synapse.server.app import Options, Server
@@ -320,3 +321,20 @@ async def test_metrics_have_a_token_of_their_own_and_can_be_left_out(folder: Pat
         assert (await http(house, "GET", "/api/agents.list?token=scrape-me-please", headers=proxied)).status == 401
     async with Server(Options(str(folder / "b"), port=0, metrics=False)) as server:
         assert (await http(House(server), "GET", "/metrics")).status == 404
+
+
+def test_an_unknown_scope_is_no_part_of_a_secret() -> None:
+    for wrong in ("raed:typo-scope-secret", "read+wirte:typo-scope-secret", "read,write:typo-scope-secret"):
+        with pytest.raises(BadRequest, match="scopes are read, write") as refused:
+            tokens.gather((wrong,), environ={})
+        assert refused.value.code == "unknown_scope"
+        assert "typo-scope" not in refused.value.sentence
+    with_colon = tokens.gather(("read+write+person+admin:raed:a-colon-secret", "h0rse:battery"), environ={})
+    assert with_colon.scopes("raed:a-colon-secret") == with_colon.scopes("h0rse:battery") == frozenset(Permission)
+
+
+def test_every_token_option_counts() -> None:
+    assert next(option for option in serve._SERVE if "--token" in option.names).many
+    known = tokens.gather(("first-secret", "read:second-secret"), environ={})
+    assert known.scopes("first-secret") == frozenset(Permission)
+    assert known.scopes("second-secret") == frozenset({Permission.READ})
