@@ -4,6 +4,7 @@ A quick command loads this where there is a file: little more than the parser.
 """
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -112,7 +113,13 @@ def tables(path: str, text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         said = str(error) if isinstance(error, ValueError) else "too deep"
-        raise Wrong(f"{path} is no TOML: {said}") from None
+        if found := re.fullmatch(r"(.*) \(at (line \d+, column \d+|end of document)\)", said, re.DOTALL):
+            said, at = found.groups()
+            if not at.startswith("line"):
+                lines = text.rstrip().split("\n")
+                at = f"line {len(lines)}, column {len(lines[-1]) + 1}"  # where it stops
+            path = f"{path}, {at}"
+        raise Wrong(f"{path}: this is no TOML: {said}; `synapse config edit` opens it") from None
 
 
 def _said(loaded: Loaded, scope: str, path: str, text: str) -> dict[str, Value]:

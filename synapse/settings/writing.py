@@ -13,7 +13,7 @@ import tomlkit.exceptions
 from synapse import settings
 from synapse.errors import BadRequest, NotFound, Refused
 from synapse.settings.declared import find
-from synapse.settings.reading import Wrong, content
+from synapse.settings.reading import Wrong, content, tables
 
 Document = tomlkit.TOMLDocument
 
@@ -122,7 +122,10 @@ def _changed(path: str, change: Callable[[Document], None]) -> None:
     with _turn(path):
         text = _now(path) or ""
         try:
+            tables(path, text)  # says better than tomlkit what is wrong, and where
             document = tomlkit.parse(text)
+        except Wrong as error:
+            raise BadRequest("bad_settings", f"{error}.") from None
         except (tomlkit.exceptions.TOMLKitError, ValueError, RecursionError) as error:
             raise BadRequest("bad_settings", f"{path} is no TOML: {error}. `synapse config edit` opens it.") from None
         change(document)

@@ -99,11 +99,18 @@ def test_the_variables_of_older_systems_set_what_they_used_to(house: House) -> N
             "[approvals]\nallow = ['git (']\n",
             "FILE, line 2: 'approvals.allow' is a list: it must be a list of regular expressions.",
         ),
-        ("[a2a\n", "FILE is no TOML: Expected ']' at the end of a table declaration (at line 1, column 5)."),
+        (
+            "[a2a\n",
+            "FILE, line 1, column 5: this is no TOML: Expected ']' at the end of a table declaration;"
+            " `synapse config edit` opens it.",
+        ),
         (b"\xff\n", "FILE is not UTF-8 (byte 0)."),
-        (b"\x00\n", "FILE is no TOML: Invalid statement (at line 1, column 1)."),
+        (
+            b"\x00\n",
+            "FILE, line 1, column 1: this is no TOML: Invalid statement; `synapse config edit` opens it.",
+        ),
         (b"#" * (1 << 20) + b"\n", "FILE is larger than 1 MB: that is no settings file."),
-        ("x = " + "[" * 5000, "FILE is no TOML: too deep."),
+        ("x = " + "[" * 5000, "FILE: this is no TOML: too deep; `synapse config edit` opens it."),
         (".".join("a" * 500) + " = 1\n", f"FILE: there is no setting '{'a.' * 9}a': `synapse config show` lists them."),
     ],
 )  # fmt: skip
