@@ -116,9 +116,14 @@ def find(root: str, name: str) -> Tree:
 
 
 def state(root: str, tree: Tree) -> State:
-    """What is in a worktree that is nowhere else."""
-    changed = git(tree.path, "status", "--porcelain", "-z", "--untracked-files=all").split("\0")
-    ahead = git(tree.path, "rev-list", "--count", f"{tree.base}..HEAD")
+    """What is in a worktree that is nowhere else; NotFound when somebody takes it away meanwhile."""
+    try:
+        changed = git(root, "-C", tree.path, "status", "--porcelain", "-z", "--untracked-files=all").split("\0")
+        ahead = git(root, "-C", tree.path, "rev-list", "--count", f"{tree.base}..HEAD")
+    except Refused:
+        if os.path.isfile(os.path.join(tree.path, ".git")):
+            raise
+        raise NotFound("no_such_worktree", f"{tree.path} is not there any more.") from None
     return State(len([line for line in changed if line]), int(ahead))
 
 
@@ -167,7 +172,7 @@ def git(folder: str, *words: str, fails: "str | None" = None) -> str:
     if done.returncode:
         if fails is not None:
             return fails
-        raise _failed(done, words[0])
+        raise _failed(done, words[2] if words[0] == "-C" else words[0])
     return done.stdout.removesuffix("\n")
 
 

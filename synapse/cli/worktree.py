@@ -17,7 +17,10 @@ def show_all(*, as_json: bool) -> int:
     root = trees.root_of(os.getcwd())
     living, rows = _living(), []
     for tree in trees.trees(root):
-        state = trees.state(root, tree)
+        try:
+            state = trees.state(root, tree)
+        except NotFound:
+            continue  # its agent ended, and it was taken away while we looked
         rows.append((tree, state, _agents_in(tree, living)))
     if as_json:
         write(dumps({"worktrees": [_told(*row) for row in rows]}).decode())
