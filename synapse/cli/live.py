@@ -3,12 +3,13 @@
 import asyncio
 import signal
 import subprocess
+import time
 from typing import ClassVar, Protocol
 
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import Resize
+from textual.events import Event, Key, Resize
 from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import DataTable, Footer, Input, Static
@@ -130,6 +131,8 @@ class LiveList(App[int]):
         self._texts: list[tuple[str, ...]] = []
         self._heads: tuple[str, ...] = ()
         self._ticking: Timer | None = None
+        self._going_there = False
+        self._back_at = 0.0  # when the person came back from an agent's terminal
 
     def compose(self) -> ComposeResult:
         yield Static(id="top", markup=False)
@@ -276,14 +279,46 @@ class LiveList(App[int]):
 
     # -- what a person does
 
+    async def on_event(self, event: Event) -> None:
+        """Keys act one after another, each on what those before it made: also when many come at once."""
+        if (
+            not isinstance(event, Key)
+            or event.is_forwarded
+            or event.key == "ctrl+c"
+            or (not self._going_there and event.time >= self._back_at and not await self._acted(event))
+        ):
+            await super().on_event(event)
+
+    async def _acted(self, event: Key) -> bool:
+        """Do at once what a key means to the table or to the filter; False when it is somebody else's."""
+        if len(self.screen_stack) > 1:
+            return False
+        field = self.query_one("#filter", Input)
+        if self.focused is field and event.key == "enter":
+            self._filtered()
+        elif self.focused is field and event.is_printable and event.character:
+            field.insert_text_at_cursor(event.character)
+        elif found := self.screen.active_bindings.get(event.key):
+            return await self.run_action(found.binding.action, found.node)
+        else:
+            return False
+        return True
+
     def action_choose(self, number: int) -> None:
         if number <= self._table.row_count:
             self._table.move_cursor(row=number - 1)
 
     def action_jump(self) -> None:
         row = self._chosen()
-        if row is not None:
-            self.run_worker(self._jump(row), group="jump", exclusive=True)
+        if row is not None and not self._going_there:
+            self._going_there = True  # what is typed from now on is meant for neither the table nor the agent
+            self.run_worker(self._go(row))
+
+    async def _go(self, row: Row) -> None:
+        try:
+            await self._jump(row)
+        finally:
+            self._going_there, self._back_at = False, time.monotonic()
 
     async def _jump(self, row: Row) -> None:
         if await self._going.jump(row["key"]):
@@ -316,21 +351,22 @@ class LiveList(App[int]):
     def action_filter(self) -> None:
         field = self.query_one("#filter", Input)
         field.display = True
-        field.focus()
+        self.screen.set_focus(field)
 
     def action_clear(self) -> None:
         field = self.query_one("#filter", Input)
         field.value = ""
-        field.display = False
-        self._table.focus()
-        self._draw()
+        self._filtered()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self._draw()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.input.display = bool(event.value)
-        self._table.focus()
+    def _filtered(self) -> None:
+        """The filter is written: the keys are the table's again, which shows what it lets through."""
+        field = self.query_one("#filter", Input)
+        self._draw()
+        self.screen.set_focus(self._table)
+        field.display = bool(field.value)
 
     async def action_quit(self) -> None:
         self.exit(0)

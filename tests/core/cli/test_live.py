@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from textual.events import Key
 
 from synapse import Hub
 from synapse.errors import Unavailable
-from tests.core.cli.live_kit import Going, Runner, table
+from tests.core.cli.live_kit import Going, Runner, Seen, table
 
 
 @pytest.fixture
@@ -156,6 +157,29 @@ async def test_the_filter_narrows_the_table_and_escape_shows_all_again(hub: Hub)
         await seen.press("escape")
         await seen.press("q")
         assert seen.app.return_value == 0
+
+
+def burst(seen: Seen, *keys: str) -> None:
+    """Keys that all come before the first one is worked on."""
+    for key in keys:
+        seen.app.post_message(Key(key, {"slash": "/", "enter": "\r"}.get(key, key if len(key) == 1 else None)))
+
+
+async def test_keys_that_come_at_once_act_one_after_another_on_what_is_shown_by_then(hub: Hub) -> None:
+    agents, going = await three(hub), Going()
+    async with table(hub, going=going) as seen:
+        await seen.until(lambda: len(seen.rows) == 3)
+        burst(seen, "slash", *"bpb", "left", "left", "delete", "end", "backspace", "o", *"b", "enter")
+        await seen.until(lambda: seen.column("NAME") == ["bob"])
+        assert going.went == []  # that Enter has ended the filter
+        burst(seen, "enter")
+        await seen.until(lambda: going.went == [("jump", agents["bob"].key)])
+        burst(seen, "escape", "down", "down", "up", "down", "enter", "q")  # q is meant for nobody: cid is shown first
+        await seen.until(lambda: going.went[1:] == [("jump", agents["cid"].key)])
+        assert seen.app.return_value is None
+        burst(seen, "slash", *"ann", "enter", "q")
+        await seen.until(lambda: seen.app.return_value == 0)
+        assert len(going.went) == 2
 
 
 async def test_what_waits_for_a_person_is_shown_with_its_choices(hub: Hub) -> None:
