@@ -184,4 +184,4 @@ class Verbs:
         from difflib import get_close_matches
 
         near = get_close_matches(name[:80], self._verbs, n=3)
-        return f" Did you mean {' or '.join(near)}?" if near else " `synapse state --verbs` lists them."
+        return f" Did you mean {' or '.join(near)}?" if near else " GET /api/openapi.json lists them."

@@ -114,7 +114,7 @@ def _ready(server: Server, ready_fd: int | None) -> None:
 
 def _cannot(error: SynapseError, ready_fd: int | None, background: bool) -> None:
     if background:
-        logger.error(error.sentence)
+        logger.log(logging.INFO if error.code == "held" else logging.ERROR, error.sentence)  # another was quicker
     else:
         os.write(2, f"synapse: {error.sentence}\n".encode("utf-8", "replace"))
     _tell(ready_fd, {"code": error.code, "message": error.sentence, "status": error.status})
