@@ -1,5 +1,7 @@
 """How a task ends: one event, and the answer on its way to whoever asked."""
 
+from typing import Any
+
 from synapse import ids
 from synapse.hub.agents import Agents
 from synapse.hub.facts import Canceled, Completed, Failed, OutcomeUnknown, Rejected, Sent
@@ -12,10 +14,14 @@ End = type[Completed] | type[Failed] | type[Canceled] | type[Rejected]
 
 def end_task(
     call: Call, task: Task, end: End, *, text: str = "", blob: str = "", source: str = "", reason: str = "",
-    usage: dict[str, int] | None = None,
+    usage: dict[str, int] | None = None, **more: Any,
 ) -> None:  # fmt: skip
-    """The task is over; a requester who does not wait for it is told by a message (in the same record)."""
-    more = {"reason": reason} if reason else {}
+    """The task is over; a requester who does not wait for it is told by a message (in the same record).
+
+    `more` are further fields of `end`.
+    """
+    if reason:
+        more["reason"] = reason
     fact = end(
         task=task.id, box=task.box, requester=task.requester, text=text, blob=blob, source=source, usage=usage or {}, **more
     )  # fmt: skip

@@ -103,6 +103,19 @@ class Attachment(Struct, frozen=True, kw_only=True):
     blobs: tuple[str, ...]
 
 
+class Part(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A piece of a message or of an answer (A2A 1.0 `Part`). `kind` is `text`, `raw`, `url` or `data` (JSON); what is
+    short lies in `value`, what is long and every `raw` in blobs, in order. `metadata` is a JSON object, or ""."""
+
+    kind: str
+    value: str = ""
+    blobs: tuple[str, ...] = ()
+    size: int = 0  # bytes of what is in blobs
+    media_type: str = ""
+    filename: str = ""
+    metadata: str = ""
+
+
 class Sent(Fact, frozen=True):
     """A message was accepted. `role` says what it is for: `task`, `note`, `answer` or `notification`."""
 
@@ -201,14 +214,28 @@ class _TaskFact(Fact, frozen=True):
 
 
 class Submitted(_TaskFact, frozen=True):
-    """A piece of work was asked of an agent. `mode` is how the answer is wanted: `wait`, `notify` or `silent`."""
+    """A piece of work was asked of an agent. `mode` is how the answer is wanted: `wait`, `notify` or `kept` (with the
+    task, where who asked looks for it)."""
 
     kind: ClassVar[str] = "tasks.submitted"
     mode: str = "notify"
     blocking: bool = False  # the requester is an agent that does nothing else until it is answered
     depth: int = 1
     parent: str = ""  # the requester's own task at that moment
-    context: str = ""
+    context: str = ""  # the conversation it belongs to; "": one of its own
+
+
+class MessageAdded(_TaskFact, frozen=True):
+    """A message of a task's conversation, as it came by a protocol. Without `parts` its text is that of the message that
+    was sent under the task's id. `metadata` and `extensions` are whose protocol it was; nobody here reads them."""
+
+    kind: ClassVar[str] = "tasks.message_added"
+    id: str
+    role: str = "user"
+    parts: tuple[Part, ...] = ()
+    metadata: str = ""  # a JSON object, or ""
+    extensions: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()  # ids of other tasks
 
 
 class Working(_TaskFact, frozen=True):
@@ -219,11 +246,13 @@ class Working(_TaskFact, frozen=True):
 
 
 class InputRequired(_TaskFact, frozen=True):
-    """The agent cannot go on without a choice."""
+    """The agent cannot go on without a choice, or (`auth`) before somebody has logged it in somewhere."""
 
     kind: ClassVar[str] = "tasks.input_required"
     question: str = ""
     choices: tuple[str, ...] = ()
+    auth: bool = False
+    command: str = ""  # what it asks about, where that is known
 
 
 class Resumed(_TaskFact, frozen=True):
@@ -246,9 +275,13 @@ class _Ended(_TaskFact, frozen=True):
 
 
 class Completed(_Ended, frozen=True):
-    """The task was done; `text` is the answer."""
+    """The task was done; `text` is the answer, `parts` what belongs to it beside the text, `note` what is said with the
+    state. `direct`: the answer is a message, not the outcome of work."""
 
     kind: ClassVar[str] = "tasks.completed"
+    parts: tuple[Part, ...] = ()
+    note: str = ""
+    direct: bool = False
 
 
 class Failed(_Ended, frozen=True):
@@ -385,6 +418,7 @@ CORE: tuple[type[Fact], ...] = (
     DeadLettered,
     CursorMoved,
     Submitted,
+    MessageAdded,
     Working,
     InputRequired,
     Resumed,

@@ -12,6 +12,7 @@ from synapse.hub.facts import (
     Completed,
     Delivered,
     Failed,
+    Part,
     Sent,
     Submitted,
 )
@@ -23,6 +24,8 @@ from synapse.verb import Change, Reply, Verb, change
 
 MODES = ("notify", "wait", "silent")
 MOST = 16  # addressees by name
+MOST_PARTS = 100
+PARTS = ("text", "raw", "url", "data")
 _SUM = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -96,11 +99,22 @@ def check_blob(blob: str) -> None:
         raise BadRequest("bad_blob", f"{blob[:80]!r} is not the sum of a blob: 64 hex digits.")
 
 
+def check_parts(parts: tuple[Part, ...]) -> None:
+    """Pieces of a message or an answer as they may be stored."""
+    if len(parts) > MOST_PARTS:
+        raise BadRequest("too_many", f"{len(parts)} parts: up to {MOST_PARTS} in one message.")
+    for part in parts:
+        if part.kind not in PARTS:
+            raise BadRequest("bad_part", f"A part is {', '.join(PARTS)}, not {part.kind[:20]!r}.")
+        for blob in part.blobs:
+            check_blob(blob)
+
+
 def _check(request: SendRequest) -> None:
     for blob in (request.blob, *(sum for each in request.attachments for sum in each.blobs)):
         check_blob(blob)
     if not request.text.strip() and not request.blob:
-        raise BadRequest("no_text", "There is nothing to send: give a text, --message-file, or --stdin.")
+        raise BadRequest("no_text", "There is nothing to send: the text is empty, and there is no blob.")
     if not 1 <= request.priority <= 5:
         raise BadRequest("bad_priority", f"Priority {request.priority}: use 1 (low) to 5 (interrupts first).")
     if request.mode not in MODES:

@@ -23,6 +23,7 @@ from synapse.hub.facts import (
 )
 
 DEEPEST = 8
+INTERRUPTED = ("input-required", "auth-required")
 ENDS: dict[type[Fact], str] = {Completed: "completed", Failed: "failed", Canceled: "canceled", Rejected: "rejected"}
 
 
@@ -41,6 +42,12 @@ class Task(Struct, kw_only=True, omit_defaults=True):
     agent: str = ""
     question: str = ""
     choices: tuple[str, ...] = ()
+    context: str = ""
+
+    @property
+    def interrupted(self) -> bool:
+        """Does it wait for somebody's word?"""
+        return self.state in INTERRUPTED
 
 
 class Finished(NamedTuple):
@@ -63,7 +70,7 @@ class Tasks:
     """Tasks by id: the living in full, the finished as a line."""
 
     name = "tasks"
-    version = 2
+    version = 3
     kinds = frozenset(
         {Submitted.kind, Working.kind, InputRequired.kind, Resumed.kind, WaitEnded.kind, Renamed.kind}
         | {Completed.kind, Failed.kind, Canceled.kind, Rejected.kind}
@@ -93,6 +100,7 @@ class Tasks:
                     mode=body.mode,
                     blocking=body.blocking,
                     depth=body.depth,
+                    context=body.context,
                 )
             )
         elif isinstance(body, Renamed):
@@ -111,7 +119,8 @@ class Tasks:
             task.state, task.agent = "working", body.agent
             self._current[body.agent] = task.id
         elif isinstance(body, InputRequired):
-            task.state, task.question, task.choices = "input-required", body.question, body.choices
+            task.state = INTERRUPTED[body.auth]
+            task.question, task.choices = body.question, body.choices
         elif isinstance(body, Resumed):
             task.state, task.question, task.choices = "working", "", ()
         elif isinstance(body, WaitEnded):

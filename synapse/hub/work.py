@@ -8,17 +8,18 @@ from msgspec import field
 from synapse.errors import BadRequest, NotFound, Refused
 from synapse.hub.agents import Agents
 from synapse.hub.ending import end_task
-from synapse.hub.facts import Canceled, Completed, Failed, InputRequired, Rejected, Resumed, WaitEnded
+from synapse.hub.facts import Canceled, Completed, Failed, InputRequired, Part, Rejected, Resumed, WaitEnded
 from synapse.hub.loop import Call
-from synapse.hub.messages import check_blob, refuse_circle
+from synapse.hub.messages import check_blob, check_parts, refuse_circle
 from synapse.hub.reading import Texts, stored_message
-from synapse.hub.tasks import Finished, Task, Tasks
+from synapse.hub.tasks import INTERRUPTED, Finished, Task, Tasks
 from synapse.log.base import Log, Record
 from synapse.verb import Change, Reply, Request, Verb, Wait, change, query, wait
 
 _ENDS = {fact.kind: msgspec.json.Decoder(fact) for fact in (Completed, Failed, Canceled, Rejected)}
 INTERRUPT = b'{"jsonrpc":"2.0","method":"interrupt","params":{}}'
 MISSING = "MISSING_REPLY"
+LONGEST = 2000  # characters of what is said with a state
 
 
 class TaskReply(Reply, kw_only=True):
@@ -50,7 +51,7 @@ def wait_for(call: Call, request: TaskWaitRequest) -> TaskReply | None:
     if me is not None and me.wrapped and not task.blocking:
         refuse_circle(call, me.box, task.box)
     call.hub.waited[request.task] = call.hub.clock.monotonic()
-    if request.any_change and task.state == "input-required":
+    if request.any_change and task.interrupted:
         return _reply(task, call.hub.head)
     return None
 
@@ -60,7 +61,10 @@ def _reply(task: Task, position: int) -> TaskReply:
 
 
 class CompleteRequest(Change, kw_only=True):
-    """`source` says how the answer was found: `signal`, `record`, `screen` or `none`; `usage` counts tokens by kind."""
+    """`source` says how the answer was found: `signal`, `record`, `screen` or `none`; `usage` counts tokens by kind.
+
+    `parts` belong to the answer beside its text, `note` is said with the state; `direct`: the answer is a message.
+    """
 
     task: str
     text: str = ""
@@ -69,14 +73,19 @@ class CompleteRequest(Change, kw_only=True):
     failed: bool = False
     reason: str = ""
     usage: dict[str, int] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+    note: str = ""
+    direct: bool = False
 
 
 @change("tasks.complete", spill="text")
 def complete(call: Call, request: CompleteRequest) -> TaskReply:
     """A runner hands in the answer that its agent gave for a task."""
     check_blob(request.blob)
+    check_parts(request.parts)
     task = _in_my_hands(call, request.task)
-    text = request.text if request.text.strip() or request.blob else MISSING
+    said = request.text.strip() or request.blob or request.parts or request.note
+    text = request.text if said else MISSING
     usage = {name[:40]: max(0, count) for name, count in list(request.usage.items())[:20]}
     if request.failed:
         end_task(
@@ -84,7 +93,10 @@ def complete(call: Call, request: CompleteRequest) -> TaskReply:
             reason=request.reason or "agent",
         )  # fmt: skip
     else:
-        end_task(call, task, Completed, text=text, blob=request.blob, source=request.source, usage=usage)
+        end_task(
+            call, task, Completed, text=text, blob=request.blob, source=request.source, usage=usage,
+            parts=request.parts, note=request.note[:LONGEST], direct=request.direct,
+        )  # fmt: skip
     return TaskReply(task_id=task.id, state="failed" if request.failed else "completed", position=call.reached)
 
 
@@ -96,16 +108,21 @@ def _in_my_hands(call: Call, id: str) -> Task:
 
 
 class AskRequest(Change, kw_only=True):
+    """`auth`: it cannot go on before somebody has logged it in; `command` is what it asks about."""
+
     task: str
     question: str = ""
     choices: tuple[str, ...] = ()
+    auth: bool = False
+    command: str = ""
 
 
 @change("tasks.ask")
 def ask(call: Call, request: AskRequest) -> TaskReply:
     """A runner reports that its agent waits for a choice."""
     task = _in_my_hands(call, request.task)
-    if (task.question, task.choices, task.state) != (request.question, request.choices, "input-required"):
+    state = INTERRUPTED[request.auth]
+    if (task.question, task.choices, task.state) != (request.question, request.choices, state):
         call.emit(
             InputRequired(
                 task=task.id,
@@ -113,10 +130,12 @@ def ask(call: Call, request: AskRequest) -> TaskReply:
                 requester=task.requester,
                 question=request.question[:2000],
                 choices=tuple(choice[:500] for choice in request.choices[:20]),
+                auth=request.auth,
+                command=request.command[:2000],
             ),
             task.id,
         )
-    return TaskReply(task_id=task.id, state="input-required", position=call.reached)
+    return TaskReply(task_id=task.id, state=state, position=call.reached)
 
 
 class TaskRequest(Change, kw_only=True):
@@ -124,11 +143,19 @@ class TaskRequest(Change, kw_only=True):
     reason: str = ""
 
 
+@change("tasks.reject")
+def reject(call: Call, request: TaskRequest) -> TaskReply:
+    """An agent will not do what was asked of it."""
+    task = _in_my_hands(call, request.task)
+    end_task(call, task, Rejected, text=request.reason or "It was rejected.", reason="agent", source="reply")
+    return TaskReply(task_id=task.id, state="rejected", position=call.reached)
+
+
 @change("tasks.resume")
 def resume(call: Call, request: TaskRequest) -> TaskReply:
     """A runner reports that the choice was made."""
     task = _in_my_hands(call, request.task)
-    if task.state == "input-required":
+    if task.interrupted:
         call.emit(Resumed(task=task.id, box=task.box, requester=task.requester), task.id)
     return TaskReply(task_id=task.id, state="working", position=call.reached)
 
@@ -269,4 +296,4 @@ def _entry(texts: Texts, row: Row, first: Record | None, last: Record | None) ->
     return entry
 
 
-VERBS: tuple[Verb, ...] = (wait_for, complete, ask, resume, cancel, stop_waiting, history, history_show)
+VERBS: tuple[Verb, ...] = (wait_for, complete, reject, ask, resume, cancel, stop_waiting, history, history_show)

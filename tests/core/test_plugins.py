@@ -81,7 +81,11 @@ def test_one_that_cannot_be_imported_is_left_out_and_the_rest_is_there(error: Ba
 
 
 @pytest.mark.parametrize("hook", [name.removeprefix("synapse_") for name in NAMES])
-@pytest.mark.parametrize("wrong", [raises, ends, half, 5, [object()], "text"], ids=repr)
+@pytest.mark.parametrize(
+    "wrong",
+    [raises, ends, half, 5, [object()], "text"],
+    ids=["raises", "ends", "half", "number", "objects", "text"],
+)
 def test_each_hook_is_contained(hook: str, wrong: Any) -> None:
     if hook == "verbs" and wrong is half:
         wrong = lambda: iter([add, raises()])  # noqa: E731
