@@ -124,7 +124,8 @@ class Server:
         told = near if options.metrics is None else options.metrics
         doors: dict[str, Callable[[], int]] = {"local": self.door.__len__, "websocket": self.websockets.__len__}
         metrics = Metrics(core, commits, doors) if told else None
-        runner = await HttpDoor(core, gate, self.websockets, metrics, options.metrics_token).runner()
+        web = HttpDoor(core, gate, self.websockets, metrics, options.metrics_token)
+        runner = await web.runner()
         stack.push_async_callback(runner.cleanup)
         stack.push_async_callback(self.websockets.close)
         stack.push_async_callback(self.door.close)
@@ -139,7 +140,8 @@ class Server:
             await relay.open()
             stack.push_async_callback(relay.close)
         assert runner.server is not None
-        self.hall = Hall(runner.server, max(1, options.max_clients // 2), options.max_per_host)
+        protocols = web.protocols(runner.server)
+        self.hall = Hall(protocols, max(1, options.max_clients // 2), options.max_per_host, clock)
         accepting = await asyncio.get_running_loop().create_server(self.hall, sock=listening, backlog=BACKLOG, ssl=tls)
         stack.callback(accepting.close)
         await self.door.open()

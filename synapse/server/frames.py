@@ -44,7 +44,15 @@ def parse(line: bytes) -> Frame:
             raise BadRequest("bad_frame", "Batches are not taken: send one request a line.") from None
         raise BadRequest("bad_frame", f"This is not a JSON-RPC 2.0 request: {error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest("bad_json", f"This is not JSON: {error}.") from None
+        raise BadRequest("bad_json", f"This is not JSON: {fault(error, line)}.") from None
+
+
+_LONE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
+
+
+def fault(error: Exception, text: bytes) -> str:
+    """Why it is no JSON; the decoder takes half a surrogate pair at the end of a string for a text that was cut off."""
+    return "half a surrogate pair (\\ud800 to \\udbff with no other behind it)" if _LONE.search(text) else str(error)
 
 
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)

@@ -4,8 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from synapse.clock import Clock
 from synapse.errors import Unavailable
 from synapse.server.gate import loopback
+from synapse.server.seldom import Seldom
 
 logger = logging.getLogger(__name__)
 IDLE = 75.0  # seconds that a connection is kept on which nothing is asked
@@ -16,11 +18,12 @@ BEYOND = 128  # connections too many that are told; further ones are not even he
 class Hall:
     """Makes the protocol of each new connection, and counts. `most` are plain HTTP, `per_host` of another machine."""
 
-    def __init__(self, make: Callable[[], asyncio.Protocol], most: int, per_host: int) -> None:
+    def __init__(self, make: Callable[[], asyncio.Protocol], most: int, per_host: int, clock: Clock) -> None:
         self.most = most
         self.per_host = per_host
         self.plain = 0  # connections that are no WebSockets
         self.near = loopback
+        self.seldom = Seldom(clock, logger)
         self._make = make
         self._hosts: dict[str, int] = {}
 
@@ -81,7 +84,7 @@ class Visit(asyncio.Protocol):
         self._inner.connection_made(transport)
         if self._why:
             if self._hall.crowded(self._host):
-                logger.warning("a connection from %s was dropped: %s", address, self._why)
+                self._hall.seldom.warning(f"a connection from {address} was dropped: {self._why}")
                 transport.abort()
             else:
                 asyncio.get_running_loop().call_later(UNWELCOME, transport.abort)

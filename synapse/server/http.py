@@ -17,8 +17,10 @@ from synapse.server.api import REQUEST_ID, VISITOR, Api, verbs_of
 from synapse.server.frames import MAX_FRAME
 from synapse.server.gate import Gate, bearer, may
 from synapse.server.hall import IDLE, Visit
+from synapse.server.malformed import WRONG, HttpProtocol, refusal_of
 from synapse.server.metrics import CONTENT_TYPE, Metrics
 from synapse.server.parameters import hello_of, query_of
+from synapse.server.seldom import Seldom
 from synapse.server.websocket import WebSocketDoor
 from synapse.verb import Permission
 
@@ -65,11 +67,22 @@ class HttpDoor:
         return app
 
     async def runner(self) -> web.AppRunner:
-        runner = web.AppRunner(
-            self.application(), access_log=None, shutdown_timeout=1.0, handler_cancellation=True, keepalive_timeout=IDLE
-        )
+        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
         await runner.setup()
         return runner
+
+    def protocols(self, server: web.Server) -> Callable[[], HttpProtocol]:
+        """Makes the protocol of each connection to that server."""
+        seldom = Seldom(self._core.hub.clock, logger)
+        return lambda: HttpProtocol(server, self._unread, seldom, IDLE)
+
+    def _unread(self, error: SynapseError) -> web.Response:
+        """The refusal of what never became a request."""
+        id = ids.short() + ids.short()
+        response = self._refused(error, id)
+        response.headers.update(_HEADERS)
+        response.headers["X-Request-Id"] = id
+        return response
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -88,6 +101,8 @@ class HttpDoor:
             return self._refused(error, id)
         except (ConnectionError, asyncio.CancelledError):
             raise
+        except WRONG as error:  # its body breaks off, or is not what its head says
+            return self._refused(refusal_of(error), id)
         except Exception:
             logger.exception("%s %s failed (request %s)", request.method, request.path, id)
             return self._refused(SynapseError("internal_error", "That failed: a bug. `synapse logs hub` has it."), id)
@@ -98,7 +113,7 @@ class HttpDoor:
         response = problem.response(error, id)
         if allow:
             response.headers[hdrs.ALLOW] = allow
-        if error.code == "too_many_clients":
+        if error.code in ("too_many_clients", "too_slow"):
             response.force_close()
         return response
 
@@ -149,4 +164,5 @@ def _json(body: bytes, status: int = 200) -> web.Response:
 
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
-    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")
+    if REQUEST_ID in request:
+        response.headers["X-Request-Id"] = request[REQUEST_ID]

@@ -1,20 +1,23 @@
 """From a request's body, query and path to the parameters of a verb."""
 
+import asyncio
 import re
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from msgspec import Raw, Struct, inspect, json
 
 from synapse.errors import BadRequest, SynapseError
 from synapse.server.access import Hello
-from synapse.server.frames import MAX_DEPTH, deeper
+from synapse.server.frames import MAX_DEPTH, deeper, fault
 from synapse.verb import Change, Verb
 
 WHO = {"from": "Synapse-From", "workspace": "Synapse-Workspace"}  # who speaks, and where, on every verb: their headers
+SLOWEST = 60.0  # seconds in which a body has come
+_UTF_8 = ("utf-8", "utf8")
 _LISTS = (inspect.ListType, inspect.SetType, inspect.FrozenSetType, inspect.VarTupleType, inspect.TupleType)
 _JSON = (inspect.StructType, inspect.DictType)
 _KEY = re.compile(r"[\x21-\x7e]{1,200}\Z")
@@ -22,16 +25,29 @@ _KEY = re.compile(r"[\x21-\x7e]{1,200}\Z")
 
 async def body_of(request: web.Request) -> dict[str, Raw]:
     """The JSON object in the body; a page's form or text is not taken, for a browser sends those to anybody."""
-    if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
-        error = SynapseError(
-            "wrong_content_type",
-            f"The body is JSON: send Content-Type: application/json, not {request.content_type[:60]!r}.",
+    if request.content_type != "application/json":
+        given = f", not {request.content_type[:60]!r}" if hdrs.CONTENT_TYPE in request.headers else ""
+        raise _wrong_type(f"The body is JSON: send Content-Type: application/json{given}.")
+    if (request.charset or "utf-8").lower() not in _UTF_8:
+        raise _wrong_type(
+            f"The body is JSON in UTF-8: send Content-Type: application/json without charset={str(request.charset)[:40]}."
         )
-        error.status = 415
-        raise error
-    if "Content-Encoding" in request.headers:
+    if hdrs.CONTENT_ENCODING in request.headers:
         raise BadRequest("bad_encoding", "The body is sent as it is, without a Content-Encoding.")
-    return parsed(await request.read())
+    try:
+        async with asyncio.timeout(SLOWEST):
+            content = await request.read()
+    except TimeoutError:
+        slow = SynapseError("too_slow", f"The body has not come within {SLOWEST:g} seconds: send it at once.")
+        slow.status = 408
+        raise slow from None
+    return parsed(content)
+
+
+def _wrong_type(sentence: str) -> SynapseError:
+    error = SynapseError("wrong_content_type", sentence)
+    error.status = 415
+    return error
 
 
 def parsed(body: bytes) -> dict[str, Raw]:
@@ -46,7 +62,7 @@ def parsed(body: bytes) -> dict[str, Raw]:
     except msgspec.ValidationError:
         raise BadRequest("bad_request", "The body is a JSON object with the verb's parameters.") from None
     except (ValueError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest("bad_json", f"The body is not JSON: {error}.") from None
+        raise BadRequest("bad_json", f"The body is not JSON: {fault(error, body)}.") from None
     return found
 
 
@@ -121,7 +137,7 @@ def _raw(name: str, text: str) -> Raw:
     try:
         json.decode(content)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise BadRequest("bad_json", f"'{name}' is not JSON: {error}.") from None
+        raise BadRequest("bad_json", f"'{name}' is not JSON: {fault(error, content)}.") from None
     return Raw(content)
 
 

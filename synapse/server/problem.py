@@ -52,6 +52,7 @@ def of_http(error: web.HTTPException) -> SynapseError:
     code, sentence = {
         404: ("no_such_path", "There is nothing here: /api/openapi.json lists what there is."),
         405: ("wrong_method", "This path does not take that method: /api/openapi.json says what it takes."),
+        417: ("bad_expect", "Of Expect only 100-continue is understood: leave it out."),
         413: ("too_large", "A body is at most 1 MiB: longer content goes as blobs (`blobs.put`)."),
     }.get(error.status, ("bad_http", f"{error.reason}."))
     found = SynapseError(code, sentence)

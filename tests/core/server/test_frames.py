@@ -55,6 +55,22 @@ def test_what_is_no_request_is_refused_with_a_code(line: bytes, code: str) -> No
     assert refused.value.code == code
 
 
+@pytest.mark.parametrize(
+    ("text", "half"),
+    [
+        (b'"\\ud800"', True),
+        (b'"\\uD83D\\n"', True),
+        (b'"\\\\\\ud800"', True),
+        (b'"\\ud83d\\ude00', False),
+        (b'"\\\\ud800', False),
+    ],
+)
+def test_half_a_surrogate_pair_is_told_from_a_text_that_was_cut_off(text: bytes, half: bool) -> None:
+    with pytest.raises(BadRequest) as refused:
+        parse(b'{"id":1,"method":"x","params":{"text":%b}}' % text)
+    assert ("half a surrogate pair" in refused.value.sentence) is half
+
+
 def test_a_batch_is_refused_by_name() -> None:
     with pytest.raises(BadRequest, match="one request a line"):
         parse(b' [{"jsonrpc":"2.0","id":1,"method":"x"}]')

@@ -144,6 +144,21 @@ async def test_a_body_that_is_not_json_by_its_type_is_not_looked_at(house: House
     assert (answer.status, answer.code) == (415, "wrong_content_type")
 
 
+async def test_what_is_wrong_with_a_body_is_said_as_it_is(house: House) -> None:
+    charset = {"Content-Type": "application/json; charset=utf-16"}
+    answer = await http(house, "POST", "/api/agents.here", data=b"{}", headers=charset)
+    assert answer.body["detail"].endswith("without charset=utf-16.")
+    text = await http(house, "POST", "/api/agents.here", data=b"{}", headers={"Content-Type": "text/plain"})
+    assert text.body["detail"].endswith("Content-Type: application/json, not 'text/plain'.")
+    for charset in ({"Content-Type": f"application/json; charset={name}"} for name in ("UTF-8", "utf8")):
+        assert (await http(house, "POST", "/api/agents.here", data=b"{}", headers=charset)).status == 200
+    half = b'{"to":"x","text":"\\ud83d"}'
+    lone = await http(house, "POST", "/api/messages.send", data=half, headers={"Content-Type": "application/json"})
+    assert "half a surrogate pair" in lone.body["detail"]
+    empty = await post(house, "messages.send", to="x", text=" ")
+    assert (empty.code, "--" in empty.body["detail"]) == ("no_text", False)
+
+
 async def test_a_compressed_body_is_not_unpacked(house: House) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     answer = await http(house, "POST", "/api/agents.here", data=b"{}", headers=headers)
