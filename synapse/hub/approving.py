@@ -5,7 +5,7 @@ import re
 from synapse.errors import BadRequest, NotFound, Refused
 from synapse.hub.agents import Agent, Agents
 from synapse.hub.ending import answer_requester
-from synapse.hub.facts import PromptAnswered, PromptClosed
+from synapse.hub.facts import InputRequired, PromptAnswered, PromptClosed
 from synapse.hub.loop import Call
 from synapse.hub.prompts import Prompts
 from synapse.hub.sessions import Live
@@ -39,7 +39,7 @@ class AnswerReply(Reply, kw_only=True):
 def answer(call: Call, request: AnswerRequest) -> AnswerReply:
     """Answer the question that stands on an agent's screen; its runner presses it, once."""
     agent, live = standing(call, request.id)
-    place = _place(request, live)
+    place = place_of(request, live)
     me = call.state(Agents).get(call.by)
     return decide(
         call, agent, live, place, approved=request.approve, reason=request.reason, name=me.name if me else call.by
@@ -97,7 +97,7 @@ def standing(call: Call, id: str) -> tuple[Agent, Live]:
     return agent, runner.live
 
 
-def _place(request: AnswerRequest, live: Live) -> int:
+def place_of(request: AnswerRequest, live: Live) -> int:
     """Which choice is meant; -1: no choice, but the program's keys for yes or no."""
     if request.choice:
         return _named(request.choice.strip(), live)
@@ -167,12 +167,31 @@ def report(call: Call, request: ReportRequest) -> ReportReply:
             PromptClosed(prompt=given.id, agent=given.agent, outcome=request.outcome, reason=request.reason[:LONGEST]),
             given.id,
         )
+        if request.outcome in ("unsure", "unable") and agent is not None:
+            _still_asked(call, agent, given.id)
         if request.outcome == "done" and not given.approved and given.reason and agent is not None:
             teller = agents.get(given.by)
             answer_requester(
                 call, agent.box, f"Rejected: {given.reason}", given.id, role="note", author=teller.box if teller else ""
             )
     return ReportReply(id=given.id, position=call.reached)
+
+
+def _still_asked(call: Call, agent: Agent, prompt: str) -> None:
+    """Nothing came of the answer: a task that went on because of it waits again."""
+    task, live = call.state(Tasks).current(agent.key), call.session.live
+    if task is not None and task.state == "working" and live.prompt == prompt:
+        call.emit(
+            InputRequired(
+                task=task.id,
+                box=task.box,
+                requester=task.requester,
+                question=live.question[:LONGEST],
+                choices=live.choices,
+                command=live.command,
+            ),
+            task.id,
+        )
 
 
 class OutcomeRequest(Wait, kw_only=True):

@@ -22,6 +22,7 @@ from synapse.hub import (
     plugged,
     reports,
     subscriptions,
+    talking,
     work,
 )
 from synapse.hub.agents import Agents
@@ -60,6 +61,7 @@ VERBS: tuple[Verb, ...] = (
     *reports.VERBS,
     *blobs.VERBS,
     *work.VERBS,
+    *talking.VERBS,
     *history.VERBS,
     *offers.VERBS,
     *manifest.VERBS,

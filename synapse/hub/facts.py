@@ -226,12 +226,14 @@ class Submitted(_TaskFact, frozen=True):
 
 
 class MessageAdded(_TaskFact, frozen=True):
-    """A message of a task's conversation, as it came by a protocol. Without `parts` its text is that of the message that
-    was sent under the task's id. `metadata` and `extensions` are whose protocol it was; nobody here reads them."""
+    """A message of a task's conversation, as it came by a protocol. Without `parts` it is its text, which of the first one
+    is that of the message sent under the task's id. `metadata` and `extensions` are the protocol's."""
 
     kind: ClassVar[str] = "tasks.message_added"
     id: str
     role: str = "user"
+    text: str = ""
+    blob: str = ""
     parts: tuple[Part, ...] = ()
     metadata: str = ""  # a JSON object, or ""
     extensions: tuple[str, ...] = ()

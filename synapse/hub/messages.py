@@ -59,7 +59,7 @@ class SendReply(Reply, kw_only=True):
 @change("messages.send", spill="text")
 def send(call: Call, request: SendRequest) -> SendReply:
     """Send a message: work to one agent (or each of a list), a note to many."""
-    _check(request)
+    check(request)
     agents = call.state(Agents)
     if any(sign in request.to for sign in "*?[") or request.to == "all" or request.to.endswith("/all"):
         if request.mode == "wait":
@@ -73,8 +73,8 @@ def send(call: Call, request: SendRequest) -> SendReply:
     targets = request.to.split(",")
     if len(targets) > MOST:
         raise BadRequest("too_many", f"{len(targets)} addressees: up to {MOST} by name; use a glob for more.")
-    found = dict(_find(call, target.strip(), force=request.force) for target in targets)
-    sent = [_send_one(call, request, author, box, agent) for box, agent in found.items()]
+    found = dict(find(call, target.strip(), force=request.force) for target in targets)
+    sent = [send_one(call, request, author, box, agent) for box, agent in found.items()]
     tasks = tuple(sent) if request.mode != "silent" else ()
     names = tuple(agent.name if agent else agents.label(box) for box, agent in found.items())
     return SendReply(
@@ -86,7 +86,7 @@ def send(call: Call, request: SendRequest) -> SendReply:
     )
 
 
-def _find(call: Call, target: str, *, force: bool) -> tuple[str, Agent | None]:
+def find(call: Call, target: str, *, force: bool = False) -> tuple[str, Agent | None]:
     """The box that a target means, and who owns it now."""
     if target.lower().startswith(CLASS):
         return route(call, target)
@@ -110,18 +110,22 @@ def check_parts(parts: tuple[Part, ...]) -> None:
             check_blob(blob)
 
 
-def _check(request: SendRequest) -> None:
+def check(request: SendRequest, modes: tuple[str, ...] = MODES) -> None:
+    """BadRequest when it cannot be sent like that."""
     for blob in (request.blob, *(sum for each in request.attachments for sum in each.blobs)):
         check_blob(blob)
     if not request.text.strip() and not request.blob:
         raise BadRequest("no_text", "There is nothing to send: the text is empty, and there is no blob.")
     if not 1 <= request.priority <= 5:
         raise BadRequest("bad_priority", f"Priority {request.priority}: use 1 (low) to 5 (interrupts first).")
-    if request.mode not in MODES:
-        raise BadRequest("bad_mode", f"Mode {request.mode[:20]!r}: use notify, wait or silent.")
+    if request.mode not in modes:
+        raise BadRequest("bad_mode", f"Mode {request.mode[:20]!r}: use {', '.join(modes)}.")
 
 
-def _send_one(call: Call, request: SendRequest, author: Agent | None, box: str, agent: Agent | None) -> str:
+def send_one(
+    call: Call, request: SendRequest, author: Agent | None, box: str, agent: Agent | None, *, context: str = ""
+) -> str:
+    """Send it to one box; the message's id, which is the task's where it asks work."""
     tasks = call.state(Tasks)
     sender = author.box if author else call.by
     if box == sender and author is not None and author.wrapped:
@@ -147,6 +151,7 @@ def _send_one(call: Call, request: SendRequest, author: Agent | None, box: str, 
                 blocking=blocking,
                 depth=depth,
                 parent=parent.id if parent else "",
+                context=context,
             ),
             id,
         )
