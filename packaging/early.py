@@ -1,0 +1,50 @@
+"""What the frozen program does first, before PyInstaller's own start-up code, which takes longer than a quick command."""
+
+import os
+import sys
+
+
+def restore(environ, before):
+    """Take the loader's traces out of the environment, which children inherit: their libraries are their own.
+
+    `before` is the environment as this process got it: the loader also drops VIRTUAL_ENV from the other.
+    """
+    for name in [name for name in environ if name.startswith("_PYI_")]:
+        del environ[name]
+    for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FRAMEWORK_PATH"):
+        own = environ.pop(f"{name}_ORIG", None)
+        if own is not None:
+            environ[name] = own
+        elif environ.get(name) == sys._MEIPASS:
+            del environ[name]
+    if "VIRTUAL_ENV" in before:
+        environ.setdefault("VIRTUAL_ENV", before["VIRTUAL_ENV"])
+
+
+def as_begun():
+    """The environment with which this process began, where the system tells it."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            lines = os.fsdecode(file.read()).split("\0")
+    except OSError:
+        return {}
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
+
+
+class Noted:
+    """Writes down what is imported from now on (the self-test asks for it); finds nothing itself."""
+
+    def __init__(self, folder):
+        self._file = os.open(os.path.join(folder, str(os.getpid())), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def find_spec(self, name, path=None, target=None):
+        os.write(self._file, f"{name}\n".encode())
+
+
+restore(os.environ, as_begun())
+if "SYNAPSE_NOTE_IMPORTS" in os.environ:
+    sys.meta_path.insert(0, Noted(os.environ["SYNAPSE_NOTE_IMPORTS"]))
+
+from synapse.__main__ import early  # noqa: E402
+
+early()

@@ -1,0 +1,13 @@
+"""The frozen program's script: `synapse`, and what only our own processes ask of it."""
+
+import multiprocessing
+import sys
+
+multiprocessing.freeze_support()  # first: else a child of it would be another `synapse`, and hang
+
+if sys.argv[1:2] == ["_inside"]:
+    from inside import main
+else:
+    from synapse.__main__ import main
+
+main()
