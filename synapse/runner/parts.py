@@ -49,10 +49,13 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Arguments, left out when the person gives one of those in `unless`."""
+    """Arguments, left out when the person gives one of those in `unless` (`$NAME`: when that is set), or says so in a
+    file: `unless_in` has what is looked for there."""
 
     words: tuple[str, ...]
     unless: tuple[str, ...] = ()
+    unless_in: dict[str, re.Pattern[str]] = field(default_factory=dict)
+    record: str = ""  # the session's record, when they are given
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,9 @@ class Record:
     lines: dict[str, Any]  # which lines are the agent's words
     text: str  # where in them
     file: str = "{record}"  # a path, or a pattern of which the newest counts
+    sections: dict[str, re.Pattern[str]] = field(default_factory=dict)  # no JSON: by kind, the lines that begin a part
+    prefix: re.Pattern[str] | None = None  # of a part: what each line begins with, cut off
+    without: re.Pattern[str] | None = None  # of a part: what is left out
     join: str = "\n\n"
     fresh: tuple[
         dict[str, Any], ...

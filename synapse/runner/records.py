@@ -1,15 +1,17 @@
-"""An agent's own record of its conversation: a file of JSON lines, and where in them its answers stand."""
+"""An agent's own record of its conversation: a file of JSON lines, or a text of known parts, and its answers in it."""
 
 import asyncio
 import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 from synapse.client.lines import loads
 from synapse.runner import picking
 from synapse.runner.filling import fill
 from synapse.runner.parts import Record, Usage
+from synapse.runner.sections import sections
 from synapse.runner.skeleton import TAIL, skeleton
 
 LOOK_AGAIN = 0.03  # seconds between looks at a file that is still being written
@@ -72,14 +74,20 @@ class Reader:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(start, size - MOST) if size >= start else 0)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break  # it is being written
-                try:
-                    turn.line(loads(line))
-                except (ValueError, RecursionError):
-                    continue
+            for entry in self._entries(file):
+                turn.line(entry)
         return turn
+
+    def _entries(self, file: Iterable[bytes]) -> Iterator[Any]:
+        whole = takewhile(lambda line: line.endswith(b"\n"), file)  # the last one may be being written
+        if self._record.sections:
+            yield from sections(self._record, (line.decode("utf-8", "replace")[:-1] for line in whole))
+            return
+        for line in whole:
+            try:
+                yield loads(line)
+            except (ValueError, RecursionError):
+                continue
 
 
 class Turn:

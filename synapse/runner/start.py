@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -15,7 +16,7 @@ from synapse.client.lines import dumps
 from synapse.runner import overlay
 from synapse.runner.filling import fill
 from synapse.runner.jsonfile import merged, read_json
-from synapse.runner.parts import File, Start
+from synapse.runner.parts import File, Start, Words
 from synapse.runner.who import start_of
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,11 @@ def prepare(
         for one in overlays:
             one.make_room(folder / name)
         given = _write(folder / name, file, values, given, cwd, env)
-    more = [fill(word, values) for words in start.args if not _given(given, words.unless) for word in words.words]
+    args = [words for words in start.args if not _ruled_out(words, given, cwd, env)]
+    for words in args:
+        if words.record:
+            values["record"] = fill(words.record, values)
+    more = [fill(word, values) for words in args for word in words.words]
     added = {name: fill(text, values) for name, text in start.env.items()}
     return Prepared([*argv[:own], *more, *given], added, folder, values, overlays, active=True)
 
@@ -163,6 +168,26 @@ def _place(text: str, env: Mapping[str, str]) -> str:
         if found:
             return os.path.expanduser(found)
     return ""
+
+
+def _ruled_out(words: Words, given: list[str], cwd: str, env: Mapping[str, str]) -> bool:
+    """Has the person ruled that otherwise: in words, in the environment, or in a file?"""
+    named = [name for name in words.unless if name.startswith("$")]
+    if _given(given, words.unless) or any(env.get(name[1:]) for name in named):
+        return True
+    return any(_says(path, pattern, cwd, env) for path, pattern in words.unless_in.items())
+
+
+def _says(name: str, pattern: re.Pattern[str], cwd: str, env: Mapping[str, str]) -> bool:
+    """Is it in a file of that name? A relative one may lie in the working folder, or in any above it."""
+    place = Path(_place(name, env))
+    for path in [place] if place.is_absolute() else [folder / place for folder in (Path(cwd), *Path(cwd).parents)]:
+        try:
+            if pattern.search(path.read_text(encoding="utf-8", errors="replace")):
+                return True
+        except OSError:
+            continue
+    return False
 
 
 def _given(words: list[str], flags: tuple[str, ...]) -> bool:

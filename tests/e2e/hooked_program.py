@@ -1,12 +1,12 @@
 """A program with hooks, settings and a record of its own, as agents' programs have them: for tests.
 
-    hooked_program.py [--settings FILE] [--resume]
+    hooked_program.py [--settings FILE] [--history FILE] [--resume]
 
 It answers `ECHO text`, `LONG n`, `SLOW seconds`, `RUN command` (allowed by its settings, or after a dialog), `SUB` (a
 helper's session reports, too), `COPY` (a tool of it runs another copy of it), `LATE` (its record is written after its
 end), `GOON` (a hook of its person's makes it go on after its end), `HOLD` (a key puts the message back into the
 composer), `LIMIT`, `FAIL`, `SWALLOW` (the next Enter has no effect) and `MUTE` (no hook runs from now on). What it
-shows is not what it says: only its reports and its record have that.
+shows is not what it says: only its reports and its record have that, and the history, which is a text for people.
 """
 
 import json
@@ -29,6 +29,7 @@ class Program:
         place = words.index("--settings") + 1 if "--settings" in words else 0
         self.settings: dict[str, Any] = json.loads(Path(words[place]).read_text()) if place else {}
         self.record = Path(os.environ["HOME"]) / "record.jsonl"
+        self.history = Path(words[words.index("--history") + 1]) if "--history" in words else None
         self.tty = os.open("/dev/tty", os.O_RDWR)
         self.composer = ""
         self.shown: list[str] = []
@@ -57,6 +58,10 @@ class Program:
     def write(self, **entry: Any) -> None:
         with self.record.open("a") as file:
             file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        if self.history:
+            with self.history.open("a") as file:
+                rows = (f"| {row}\n" for row in entry["text"].split("\n"))
+                file.writelines([f"{entry['kind'].upper()} {time.time():.0f}\n", *rows])
 
     def draw(self, *dialog: str) -> None:
         end = dialog or (RULE, "> " + self.composer.replace("\n", "\r\n  "))

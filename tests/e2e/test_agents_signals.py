@@ -92,10 +92,39 @@ text = "/exit"
 """
 
 
+PLAIN = f"""
+command = [{json.dumps(sys.executable)}, {json.dumps(str(Path(__file__).with_name("hooked_program.py")))}]
+
+[[start.args]]
+words = ["--history", "{{folder}}/history.txt"]
+record = "{{folder}}/history.txt"
+unless = ["--history"]
+
+[status]
+foot = 1
+settle = 0.05
+busy = ['^busy']
+ready = ['^rest']
+
+[answer]
+first = '^\\* '
+
+[answer.record]
+sections = {{ user = '^USER \\d', says = '^SAYS \\d' }}
+prefix = '^\\| '
+lines = {{ kind = "says" }}
+text = "text"
+
+[stop]
+text = "/exit"
+"""
+
+
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
     house = House()
     house.profile("hooked", PROFILE)
+    house.profile("plain", PLAIN)
     yield house
     house.close()
 
@@ -124,6 +153,17 @@ def test_without_a_word_of_its_own_its_record_says_it_even_when_that_is_late(hou
         ended = house.task(house.queue(name, message))
         assert (ended["answer"], ended["source"]) == (f"ECHO {message.partition(' ')[2]}", "record")
         assert ended["usage"] == {"input": 5, "output": 7}
+
+
+def test_a_history_for_people_has_its_answers_word_for_word(house: House) -> None:
+    house.agent("writer", "plain")
+    ended = house.task(house.queue("writer", "LONG 300"))
+    assert ended["answer"] == "\n".join(f"line {number} ✓ 漢字" for number in range(300)) + "\n```\n  code\n```"
+    assert ended["source"] == "record"
+    assert house.send("writer", "ECHO SAYS 5") == "ECHO SAYS 5"
+    house.agent("other", "plain", "--history", str(house.data / "mine.txt"))
+    assert house.send("other", "ECHO a") == "(not what it said)"
+    assert "ECHO a" in (house.data / "mine.txt").read_text()
 
 
 def test_what_a_helper_of_it_reports_is_no_answer(house: House, name: str) -> None:

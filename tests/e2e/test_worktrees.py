@@ -11,7 +11,7 @@ import pytest
 
 from tests.core.runner.attached import Glass
 from tests.e2e.agents_kit import House
-from tests.e2e.hubs import until
+from tests.e2e.hubs import alive, until
 
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="not run: git is absent")
 
@@ -243,11 +243,12 @@ def test_what_cannot_be_started_leaves_no_worktree(project: Project) -> None:
 
 def worked(project: Project, name: str, text: str = "two\n", file: str = "src/a.txt") -> Path:
     """A worktree with one commit, without its agent."""
-    project.start("-w", name, "--name", name, "cat")
+    runner = int(str(project.start("-w", name, "--name", name, "cat")["pid"]))
     (project.tree(name) / file).write_text(text)
     project.commit(project.tree(name), f"work of {name}")
     project.synapse("kill", "-f", name)
     until(lambda: all(not tree["agents"] for tree in project.listed()))
+    until(lambda: not alive(runner))  # it takes away what is clean at its end
     return project.tree(name)
 
 

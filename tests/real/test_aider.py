@@ -44,13 +44,8 @@ def test_texts_of_all_kinds_arrive_once_and_as_they_are(house: RealHouse) -> Non
     scenes.delivered(house, scenes.LOOK_ALIKES, "kinds")
 
 
-@pytest.mark.parametrize("kind", ["short", "error"])
-def test_its_answers_are_taken_from_its_screen_without_its_frame(house: RealHouse, kind: str) -> None:
-    told = scenes.ended(house, house.queue("bob", f"TEXT {kind}"))
-    assert (told["state"], told["source"]) == ("completed", "screen")
-    assert told["answer"].split()[:6] == TEXTS[kind].split()[:6]
-    assert "Tokens:" not in told["answer"]
-    assert "A2A" not in told["answer"]
+def test_its_answers_are_word_for_word_those_of_its_model(house: RealHouse) -> None:
+    scenes.word_for_word(house, "record")
 
 
 def test_a_command_that_it_suggests_is_run_when_somebody_says_so(house: RealHouse) -> None:
@@ -98,6 +93,23 @@ def test_at_other_widths_texts_arrive_cold_and_warm(columns: int) -> None:
         house.seat(columns=columns, ready=False)
         until(lambda: "bob" in house.names())
         scenes.delivered(house, scenes.LOOK_ALIKES[::3], f"w{columns}")
+    finally:
+        house.close()
+
+
+def test_who_has_a_history_of_their_own_keeps_it_and_is_read_from_the_screen() -> None:
+    house = RealHouse("aider")
+    try:
+        settings = house.home / ".aider.conf.yml"
+        settings.write_text(f"{settings.read_text()}llm-history-file: {house.place}/mine.txt\n")
+        house.real()
+        for kind in ("short", "error"):
+            told = scenes.ended(house, house.queue("bob", f"TEXT {kind}"))
+            assert (told["state"], told["source"]) == ("completed", "screen")
+            assert told["answer"].split()[:6] == TEXTS[kind].split()[:6]
+            assert "Tokens:" not in told["answer"]
+            assert "A2A" not in told["answer"]
+        assert "ASSISTANT Forty-two." in (house.place / "mine.txt").read_text()
     finally:
         house.close()
 

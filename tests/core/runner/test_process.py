@@ -282,18 +282,18 @@ def test_a_paused_child_is_not_read_and_then_nothing_is_missing() -> None:
 
 
 def test_a_flood_leaves_the_loop_to_others() -> None:
-    late = in_own_session("""
+    spent = in_own_session("""
         child, seen = start("yes")
         seen.out = lambda data: None
-        loop, late = asyncio.get_running_loop(), []
+        spent = []  # of this process alone: the machine may have other things to do
         for _ in range(50):
-            wanted = loop.time() + 0.01
+            before = time.process_time()
             await asyncio.sleep(0.01)
-            late.append(loop.time() - wanted)
+            spent.append(time.process_time() - before)
         await child.terminate(1)
-        return sorted(late)[25]
+        return sorted(spent)[25]
     """)
-    assert late < 0.02
+    assert spent < 0.03
 
 
 def test_canonical_and_echo_follow_the_child() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,26 @@ def said(text: str, id: str = "1") -> dict[str, Any]:
 
 def lines(*entries: dict[str, Any]) -> str:
     return "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+
+
+PLAIN = Record(
+    sections={"asked": re.compile("^ASKED \\d"), "said": re.compile("^SAID \\d")},
+    prefix=re.compile("^AGENT ?"),
+    without=re.compile(r"(?s)\A<think>.*?</think>\s*"),
+    lines={"kind": "said"},
+    text="text",
+    join="",
+    fresh=({"kind": "asked", "raw": {"match": r"(?m)^(?!AGENT )[^\n]*\Z"}},),
+    settle=0.05,
+)  # fmt: skip
+
+
+def asked(*lines: str) -> str:
+    return "\n".join(["ASKED 1", *(f"USER {line}" for line in lines), ""])
+
+
+def told(text: str) -> str:
+    return "\n".join(["SAID 2", *(f"AGENT {line}" for line in text.split("\n")), ""])
 
 
 @pytest.fixture
@@ -96,3 +117,29 @@ async def test_a_record_that_says_when_it_is_whole_is_believed(file: Path) -> No
         lines({"kind": "says", "text": "a"}, counts[0], {"kind": "says", "text": "b"}, counts[1], {"kind": "over"})
     )
     assert await reader(file, record).answer("x", {}) == ("a\n\nb", {"total": 9})
+
+
+async def test_a_record_that_is_a_plain_text_says_the_same_word_for_word(file: Path) -> None:
+    file.write_text(asked("old") + told("an old one") + asked("do it") + told(LONG))
+    assert (await reader(file, PLAIN).answer("do it", {}))[0] == LONG
+
+
+async def test_what_stands_in_a_part_begins_none(file: Path) -> None:
+    text = "\nSAID 3\nASKED 3\n\n  AGENT said so\n"
+    file.write_text(asked("what", "SAID 4") + told(text) + "half a li")
+    assert (await reader(file, PLAIN).answer("what", {}))[0] == text.strip("\n")
+
+
+async def test_an_answer_that_was_cut_off_and_goes_on_is_one_and_its_thoughts_are_none(file: Path) -> None:
+    goes_on = asked("tell") + "AGENT one, tw\n"
+    file.write_text(asked("tell") + told("<think>hm\nhm</think>\n\none, tw") + goes_on + told("o, three"))
+    assert (await reader(file, PLAIN).answer("tell", {}))[0] == "one, two, three"
+
+
+async def test_a_part_that_is_still_written_is_waited_for(file: Path) -> None:
+    whole = asked("do it") + told("one\ntwo")
+    file.write_text(whole[:-6])
+    asking = asyncio.create_task(reader(file, PLAIN).answer("do it", {}))
+    await asyncio.sleep(0.02)
+    file.write_text(whole)
+    assert (await asking)[0] == "one\ntwo"

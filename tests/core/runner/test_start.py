@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,27 @@ def test_the_words_of_a_person_decide_what_is_added(data: Path) -> None:
     for words in (["mcp", "list"], ["--version"]):
         made = prepared(data, start, *words)
         assert (made.argv, made.env) == (["tool", "-x", *words], {})
+
+
+def test_what_a_person_has_ruled_in_the_environment_or_in_a_file_is_left_so(data: Path, tmp_path: Path) -> None:
+    says = re.compile("^log:", re.MULTILINE)
+    words = Words(("--log", "{folder}/log"), unless=("$TOOL_LOG",), unless_in={"tool.yml": says}, record="{folder}/log")
+    inside = tmp_path / "project" / "src"
+    inside.mkdir(parents=True)
+
+    def given(**env: str) -> Prepared:
+        env = {"HOME": str(tmp_path), **env}
+        return prepare(Start(args=(words,)), ["tool"], 1, cwd=str(inside), data=str(data), key="a-1", env=env)
+
+    made = given()
+    assert made.argv == ["tool", "--log", f"{made.folder}/log"]
+    assert made.values["record"] == f"{made.folder}/log"
+    assert given(TOOL_LOG="mine").argv == ["tool"]
+    (inside.parent / "tool.yml").write_text("other: 1\n# log:\n")
+    assert len(given().argv) == 3
+    (inside.parent / "tool.yml").write_text("other: 1\nlog: mine\n")
+    assert given().argv == ["tool"]
+    assert "record" not in given().values
 
 
 def test_settings_that_the_person_gives_are_joined_with_ours(data: Path, tmp_path: Path) -> None:
