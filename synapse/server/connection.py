@@ -15,14 +15,12 @@ from synapse.hub.loop import Answer
 from synapse.hub.sessions import Session
 from synapse.server import access
 from synapse.server.frames import Frame, id_in, id_of, notification, parse, refusal, result
+from synapse.server.stall import Stall
 
 logger = logging.getLogger(__name__)
 
 IN_FLIGHT = 128  # unanswered requests of one connection before it is not read any further
 HIGH = 256 * 1024  # unsent bytes from which on a connection is not read any further either
-STALLED = 4 << 20  # unsent bytes from which on a peer must take some ...
-PATIENCE = 5.0  # ... within so many seconds, or it is dropped
-MOST = 64 << 20  # unsent bytes of a connection, in any case
 MAX_CLIENTS = 4096
 BUFFER = 128 * 1024  # bytes read at once
 
@@ -60,8 +58,7 @@ class Connection(asyncio.BufferedProtocol):
         self._out: list[bytes] = []  # what goes out at the end of this turn of the loop ...
         self._queued = 0  # ... and its bytes
         self._written = 0  # bytes handed to the transport
-        self._taken = 0  # bytes that the peer had taken ...
-        self._taken_at = 0.0  # ... at this time
+        self._stall: Stall | None = None  # while it does not read
         self._drained: list[Callable[[], None]] = []
         self._greeted = False
         self._transport: asyncio.Transport
@@ -92,6 +89,7 @@ class Connection(asyncio.BufferedProtocol):
         transport.set_write_buffer_limits(high=HIGH)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._end_stall()
         self._door.leave(self)
         self._drained.clear()
         self._out.clear()
@@ -207,7 +205,7 @@ class Connection(asyncio.BufferedProtocol):
         size, self._queued = self._queued, 0
         if not out or self._transport.is_closing():
             return
-        if self._paused and self._stalls():
+        if self._stall is not None and self._stall.over():
             self._drop("reads nothing")
             return
         self._written += size
@@ -217,27 +215,27 @@ class Connection(asyncio.BufferedProtocol):
         logger.warning("process %s (%s) %s: dropped", self.session.pid or "unknown", self.session.key or "nobody", why)
         self._transport.abort()
 
-    def _stalls(self) -> bool:
-        """Has the peer, with much to read, read nothing for a while?"""
-        unsent, now = self._transport.get_write_buffer_size(), self._core.hub.clock.monotonic()
-        taken = self._written - unsent
-        if taken != self._taken:
-            self._taken, self._taken_at = taken, now
-        return unsent > MOST or (unsent > STALLED and now - self._taken_at > PATIENCE)
-
     def _backlog(self) -> int:
         return self._queued + (self._transport.get_write_buffer_size() if self._paused else 0)
 
     def pause_writing(self) -> None:
         self._paused = True
-        self._taken, self._taken_at = -1, self._core.hub.clock.monotonic()
+        self._stall = Stall(
+            self._core.hub.clock, self._transport, lambda: self._written, lambda: self._drop("reads nothing")
+        )
 
     def resume_writing(self) -> None:
         self._paused = False
+        self._end_stall()
         drained, self._drained = self._drained, []
         for then in drained:
             then()
         self._go_on()
+
+    def _end_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.end()
+            self._stall = None
 
     def _when_drained(self, then: Callable[[], None]) -> None:
         """Call back when the peer has taken most of what was pushed until now."""

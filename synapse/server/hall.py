@@ -8,6 +8,7 @@ from synapse.clock import Clock
 from synapse.errors import Unavailable
 from synapse.server.gate import loopback
 from synapse.server.seldom import Seldom
+from synapse.server.stall import Stall
 
 logger = logging.getLogger(__name__)
 IDLE = 75.0  # seconds that a connection is kept on which nothing is asked
@@ -22,6 +23,7 @@ class Hall:
         self.most = most
         self.per_host = per_host
         self.plain = 0  # connections that are no WebSockets
+        self.clock = clock
         self.near = loopback
         self.seldom = Seldom(clock, logger)
         self._make = make
@@ -63,6 +65,8 @@ class Visit(asyncio.Protocol):
         self._host = ""
         self._plain = True
         self._why = ""  # it is one too many
+        self._stall: Stall | None = None  # while it does not take an answer
+        self._transport: asyncio.Transport
 
     def check(self) -> None:
         """Unavailable when this connection is one too many."""
@@ -77,6 +81,7 @@ class Visit(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
         self._host = "" if not address or self._hall.near(address) else address
@@ -91,6 +96,7 @@ class Visit(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.upgraded()
+        self._end_stall()
         self._hall.leave(self._host)
         self._inner.connection_lost(error)
 
@@ -101,7 +107,15 @@ class Visit(asyncio.Protocol):
         return self._inner.eof_received()
 
     def pause_writing(self) -> None:
+        transport = self._transport
+        self._stall = Stall(self._hall.clock, transport, lambda: 0, transport.abort)
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
+        self._end_stall()
         self._inner.resume_writing()
+
+    def _end_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.end()
+            self._stall = None

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from synapse.server import gate, hall
+from synapse.server import gate, hall, stall
 from synapse.server.app import Options, Server
 from synapse.server.platform import raise_descriptor_limit
 from tests.core.server.conftest import House
@@ -100,6 +100,20 @@ async def test_a_thousand_connections_are_there_at_once_and_answered(house: Hous
     for socket in sockets:
         await socket.close()
     await until(lambda: house.server.hall.plain == 0)
+
+
+async def test_who_asks_and_takes_no_answer_is_sent_off(
+    house: House, come: Come, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stall, "SOON", 0.05)
+    monkeypatch.setattr(stall, "LATEST", 0.2)
+    _, writer = await come()
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    question = f"GET /api/openapi.json HTTP/1.1\r\nHost: {url(house)[7:]}\r\n\r\n".encode()
+    for _ in range(200):
+        writer.write(question)
+    await until(lambda: house.server.hall.plain == 0)
+    assert (await http(house, "GET", "/health")).status == 200
 
 
 async def test_another_machine_has_its_own_bound_which_websockets_count_against(house: House, come: Come) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from synapse.server import connection
+from synapse.server import connection, stall
 from synapse.server.frames import MAX_FRAME
 from tests.core.server.conftest import House, Peer
 
@@ -205,7 +205,7 @@ async def test_who_asks_much_and_reads_nothing_is_not_answered_any_further(house
 async def test_one_answer_may_be_larger_than_what_a_peer_may_leave_unread(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "STALLED", 10_000)
+    monkeypatch.setattr(stall, "MUCH", 10_000)
     await flood(house, 60)
     peer = await house.guest()
     page = await peer.ask("events.page", after=0, limit=1000)
@@ -229,8 +229,8 @@ async def test_a_follower_that_reads_nothing_is_served_from_the_log_when_it_does
 
 
 async def test_a_peer_that_reads_nothing_for_long_is_dropped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "STALLED", 100_000)
-    monkeypatch.setattr(connection, "PATIENCE", 0.1)
+    monkeypatch.setattr(stall, "MUCH", 100_000)
+    monkeypatch.setattr(stall, "SOON", 0.1)
     peer, other = await house.guest(), await house.guest()
     transport: Any = peer.writer.transport
     transport.pause_reading()
@@ -244,9 +244,45 @@ async def test_a_peer_that_reads_nothing_for_long_is_dropped(house: House, monke
         pass  # what was on its way comes, then the end
 
 
+async def test_a_peer_that_takes_nothing_is_dropped_also_when_nothing_more_is_sent(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stall, "SOON", 0.1)
+    monkeypatch.setattr(stall, "LATEST", 0.3)
+    peer, other = await house.guest(), await house.guest()
+    transport: Any = peer.writer.transport
+    transport.pause_reading()
+    while not peer.connection._paused:
+        peer.connection.push(b'{"method":"noise","params":{"text":"' + b"x" * 10_000 + b'"}}')
+        peer.connection.flush()
+    await settled(lambda: peer.connection not in house.server.door._inside)
+    assert "reads nothing: dropped" in caplog.text
+    assert peer.connection._stall is None
+    assert "result" in await other.ask("hub.status")
+    transport.resume_reading()
+    while await peer.frame():
+        pass
+
+
+async def test_nothing_looks_at_a_peer_that_takes_what_it_is_sent(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stall, "SOON", 0.05)
+    peer = await house.guest()
+    while not peer.connection._paused:
+        peer.connection.push(b'{"method":"noise","params":{"text":"' + b"x" * 10_000 + b'"}}')
+        peer.connection.flush()
+    begun = peer.connection._stall
+    assert begun is not None
+    while peer.connection._paused:
+        await peer.frame()
+    assert peer.connection._stall is None
+    assert begun._timer.cancelled()
+
+
 async def test_a_slow_peer_that_does_read_is_not_dropped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "STALLED", 100_000)
-    monkeypatch.setattr(connection, "PATIENCE", 0.3)
+    monkeypatch.setattr(stall, "MUCH", 100_000)
+    monkeypatch.setattr(stall, "SOON", 0.3)
     peer = await house.guest()
     for _ in range(300):
         peer.connection.push(b'{"method":"noise","params":{"text":"' + b"x" * 10_000 + b'"}}')

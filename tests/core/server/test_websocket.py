@@ -3,6 +3,7 @@
 import asyncio
 import json
 import struct
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,11 +11,11 @@ from aiohttp import WSMsgType, WSServerHandshakeError
 from hypothesis import given
 from hypothesis import strategies as some
 
-from synapse.server import connection as shared
+from synapse.server import stall
 from synapse.server import websocket as door
 from synapse.server.websocket import build, unmasked
 from tests.core.server.conftest import House
-from tests.core.server.webs import post, websocket
+from tests.core.server.webs import Socket, post, websocket
 
 
 @given(some.binary(max_size=300), some.binary(min_size=4, max_size=4))
@@ -231,6 +232,15 @@ async def test_a_reader_that_stalls_is_served_from_the_log_when_it_reads_again(h
         await one.close()
 
 
+async def rest(socket: Socket) -> AsyncIterator[dict[str, Any]]:
+    """The events that still come before the connection ends."""
+    while True:
+        try:
+            yield await socket.event()
+        except (TypeError, ConnectionError):  # the end comes in place of a text
+            return
+
+
 def bob_key(house: House) -> str:
     from synapse.hub.agents import Agents
 
@@ -242,8 +252,8 @@ def bob_key(house: House) -> str:
 async def test_who_never_reads_is_dropped_with_a_reason_in_the_log(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(shared, "STALLED", 100_000)
-    monkeypatch.setattr(shared, "PATIENCE", 0.1)
+    monkeypatch.setattr(stall, "MUCH", 100_000)
+    monkeypatch.setattr(stall, "SOON", 0.1)
     socket = await websocket(house)
     await socket.ask("hub.status")
     [inside] = house.server.websockets._inside
@@ -256,6 +266,35 @@ async def test_who_never_reads_is_dropped_with_a_reason_in_the_log(
     assert "reads nothing: dropped" in caplog.text
     reading.resume_reading()
     await socket.close()
+
+
+async def test_a_reader_that_takes_nothing_is_dropped_in_its_time_and_others_are_not(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stall, "SOON", 0.1)
+    monkeypatch.setattr(stall, "LATEST", 0.4)
+    bob, eve = await websocket(house, "?from=bob"), await websocket(house, "?from=eve")
+    for one in (bob, eve):
+        await one.ask("agents.here")
+        await one.ask("events.follow", mine=True, kinds=["messages.sent"])
+    reading: Any = bob.socket._writer.transport
+    reading.pause_reading()
+    ann = await websocket(house, "?from=ann")
+    for number in range(400):  # from then on it is to be served from the log
+        await ann.ask("messages.send", to="bob,eve", text=f"{number} " + "x" * 20_000, mode="silent")
+        position = (await eve.event())["position"]
+    async with asyncio.timeout(10):
+        while len(house.server.websockets) > 2:
+            await asyncio.sleep(0.01)
+    reading.resume_reading()
+    seen = [event["position"] async for event in rest(bob)]
+    again = await websocket(house, "?from=bob")
+    await again.ask("events.follow", mine=True, kinds=["messages.sent"], after=seen[-1])
+    while seen[-1] < position:
+        seen.append((await again.event())["position"])
+    assert len(seen) == len(set(seen)) == 400
+    for one in (bob, eve, ann, again):
+        await one.close()
 
 
 # -- being alive
