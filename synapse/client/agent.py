@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 from synapse.client.aio import Link, OnFrame
 from synapse.client.blocking import PASSING, identity
+from synapse.client.opening import opener
 from synapse.errors import BadRequest, NotFound, Refused, SynapseError, Unavailable
 
 Reply = dict[str, Any]
 Event = dict[str, Any]
-Opener = Callable[[dict[str, Any], OnFrame, Callable[[Any], None]], Awaitable[Link]]
 
 WAIT = 50.0  # seconds of one waiting request; the hub answers within 60
 WHOLE = 1 << 30  # an index behind that of every event of a record
@@ -26,7 +26,7 @@ KEYLESS = frozenset({
     "agents.attach", "agents.list", "agents.manifest", "agents.report", "agents.show", "agents.signal",
     "agents.wait_gone", "agents.who", "attention.waiting", "blobs.get", "events.follow", "events.page",
     "history.list", "history.show", "hub.shutdown", "hub.status", "messages.inbox", "messages.next", "messages.show",
-    "offers.list", "plugins.list", "prompts.wait", "state.now", "tasks.wait",
+    "offers.list", "plugins.list", "prompts.wait", "state.now", "tasks.get", "tasks.output", "tasks.wait",
 })  # fmt: skip
 
 
@@ -44,8 +44,9 @@ class Agent:
     """A plain client of a hub, by a name of its own; without a name, the person who runs the program.
 
     Every verb is a method: `alice.SUBJECT.VERB(field=...)` for `SUBJECT.VERB`, which gives the reply as a dict. When
-    the hub goes away meanwhile, the next one is asked again under the same idempotency key: a change happens once.
-    `patience` is how long, in seconds, the next hub is waited for.
+    the hub goes away meanwhile, the next one is asked again under the same idempotency key: a change happens once. One of
+    this machine that crashed is started again (`start=False`: never), one that was ended is not. `patience` is how long, in
+    seconds, the next hub is waited for.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Agent:
         self.welcome: dict[str, Any] = {}
         self._hello = identity(name, workspace)
         self._registry: Mapping[str, Any] = {} if hub is None else hub.verbs
-        self._open = _opener(hub, url, token, self._hello, start)
+        self._open = hub.connect if hub is not None else opener(url, token, self._hello, start=start)
         self._patience = patience
         self._keyless = set(KEYLESS)
         self._link: Link | None = None
@@ -395,53 +396,6 @@ class Listening:
     def _gone(self, link: Any) -> None:
         self._paused = False
         self._came.set()
-
-
-def _opener(hub: InProcess | None, url: str, token: str, hello: dict[str, Any], start: bool) -> Opener:
-    """How the hub is reached."""
-    if hub is not None:
-        return hub.connect
-    url = url or os.environ.get("SYNAPSE_URL", "")
-    if not url:
-        from synapse import paths, settings
-
-        usual = paths.hub_socket(paths.data_folder(), settings.hub_port())
-        return _local(os.environ.get("SYNAPSE_SOCKET") or usual, start)
-    from synapse.client import place
-
-    socket, token = place.find(url, token)
-    return _local(socket, start) if socket else _remote(url, token, place.abroad(hello))
-
-
-def _remote(url: str, token: str, hello: dict[str, Any]) -> Opener:
-    async def opened(_: dict[str, Any], on_frame: OnFrame, on_lost: Callable[[Any], None]) -> Link:
-        from synapse.client.remote import connect
-
-        return await connect(url, token, hello, on_frame, on_lost)
-
-    return opened
-
-
-def _local(wanted: str, start: bool) -> Opener:
-    from synapse import paths
-
-    data = paths.data_folder()
-    may_start = [start and not os.environ.get("SYNAPSE_AGENT_ID")]  # only at first: one that was ended stays ended
-
-    async def opened(hello: dict[str, Any], on_frame: OnFrame, on_lost: Callable[[Any], None]) -> Link:
-        from synapse.client.aio import connect
-
-        try:
-            link = await connect(wanted, hello, on_frame, on_lost)
-        except OSError:  # it may be elsewhere, or not run yet
-            from synapse.client.starting import find_or_start
-
-            found = await asyncio.to_thread(find_or_start, data, wanted, start=may_start[0])
-            link = await connect(found, hello, on_frame, on_lost)
-        may_start[0] = False
-        return link
-
-    return opened
 
 
 async def _end(link: Link) -> None:
