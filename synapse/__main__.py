@@ -15,23 +15,25 @@ def main() -> None:
 
 
 def early() -> None:
-    """Run a quick command and leave at once; come back for every other one.
+    """Run a command and leave, or come back for what needs the whole of a frozen program's start.
 
-    A frozen program does so before the rest of its start, which takes longer than such a command.
+    That takes longer than most commands; the hub, runners, and what plugins add may need it.
     """
     from synapse.cli import GROUPS
 
     words = sys.argv[1:]
-    if not words or words[0] not in GROUPS:
+    first = words[0] if words else ""
+    if first in ("serve", "hub", "_runner") or not (first in GROUPS or first in ("--help", "--version")):
         return
     _open_streams()
     try:
         status = _quick(words)
     except KeyboardInterrupt:
         status = 130
-    if status is not None:
-        status = _flushed(status)
-        os._exit(status)
+    if status is None:
+        main()
+    else:
+        os._exit(_flushed(status))  # nothing is left to be taken down
 
 
 def _open_streams() -> None:
@@ -55,11 +57,18 @@ def _flushed(status: int) -> int:
 def _run(words: "list[str]") -> int:
     words = _meant(words)
     status = _quick(words)
-    if status is None:
-        from synapse.cli.full import run
+    return _whole(words) if status is None else status
 
-        status = run(words)
-    return status
+
+def _whole(words: "list[str]") -> int:
+    import gc
+
+    gc.disable()  # what is imported stays: looking through it again and again is a tenth of the time of a help page
+    from synapse.cli.full import run
+
+    if "--help" not in words:
+        gc.enable()
+    return run(words)
 
 
 def _meant(words: "list[str]") -> "list[str]":
@@ -82,6 +91,10 @@ def _contributed(name: str) -> bool:
 
 def _quick(words: "list[str]") -> "int | None":
     """The exit status of a quick command; None when click should look at the words."""
+    from synapse.cli.errors import guarded
+
+    if words == ["--version"]:
+        return guarded(_version, {})
     from synapse.cli.command import Unusual, find, parse
 
     command, rest = find(words)
@@ -91,9 +104,14 @@ def _quick(words: "list[str]") -> "int | None":
         values = parse(command, rest)
     except Unusual:
         return None
-    from synapse.cli.errors import guarded
-
     return guarded(command.run, values)
+
+
+def _version() -> None:
+    from synapse import __version__
+    from synapse.cli.table import write
+
+    write(f"synapse, version {__version__}\n")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ HELP = rich_click.RichHelpConfiguration(
 class Lazy(rich_click.RichGroup):
     """Loads the file of a command when it is asked for, and plugins when the core does not know enough."""
 
+    _listed = False  # only names and sentences are wanted, not the options
+
     def list_commands(self, ctx: Any) -> list[str]:
         shown = (name for name in GROUPS if not name.startswith("_") and name not in HIDDEN and declared(name))
         return [*shown, *contributed.names()]
@@ -38,6 +40,7 @@ class Lazy(rich_click.RichGroup):
         names = contributed.names()
         if names:
             HELP.command_groups["synapse"] = [*_PARTS, {"name": "Plugins", "commands": names}]
+        self._listed = True
         super().format_help(ctx, formatter)
 
     def get_command(self, ctx: Any, name: str) -> Any:
@@ -46,6 +49,8 @@ class Lazy(rich_click.RichGroup):
         below = [command for command in commands if command.name.startswith(f"{name} ")]
         if named is None:
             return None
+        if self._listed:
+            return build(Command(named.name, named.run, named.help, example=named.example))
         if name in GROUPS and ctx.obj is WITH_PLUGINS:
             named, below = _extended(named), [_extended(one) for one in below]
         return group(named, below) if below else build(named)
