@@ -4,9 +4,9 @@ import os
 import pwd
 from collections.abc import Callable, Iterable
 
-from msgspec import Struct, field
+from msgspec import DecodeError, Raw, Struct, field, json
 
-from synapse import names
+from synapse import __version__, names
 from synapse.errors import BadRequest, Refused
 from synapse.hub.agents import Agents
 from synapse.hub.facts import Joined
@@ -24,7 +24,7 @@ ANYWHERE = "default"  # the workspace of who does not say, where it cannot be kn
 
 
 class Hello(Struct, kw_only=True):
-    """The first line of a connection: who calls, from where."""
+    """The first line of a connection: who calls, from where. docs/http.md says what each is for."""
 
     protocol: int = PROTOCOL
     version: str = ""
@@ -35,7 +35,6 @@ class Hello(Struct, kw_only=True):
     workspace: str = ""
     folder: str = ""
     runner: bool = False
-    after: int = -1
 
 
 class Welcome(Struct, kw_only=True):
@@ -49,6 +48,28 @@ class Welcome(Struct, kw_only=True):
     key: str
     name: str
     workspace: str
+
+
+_decoder = json.Decoder(Hello)
+_members = json.Decoder(dict[str, Raw])
+_ALSO = {"from": "as", "name": "as", "as_name": "as"}  # what is meant by other words
+
+
+def hello_in(params: bytes) -> Hello:
+    """What a caller says of itself; BadRequest when it says it wrongly. One of another version may say more than we know."""
+    try:
+        hello = _decoder.decode(params)
+        unknown = _members.decode(params).keys() - set(Hello.__struct_encode_fields__)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest("bad_request", f"hello: {error}.") from None
+    if unknown and hello.version in ("", __version__):
+        from difflib import get_close_matches  # only now: quick starts do without it
+
+        wrong, known = min(unknown), list(Hello.__struct_encode_fields__)
+        near = _ALSO.get(wrong) or next(iter(get_close_matches(wrong, known, 1)), "")
+        hint = f" Did you mean `{near}`?" if near else ""
+        raise BadRequest("bad_request", f"hello takes no `{wrong[:80]}`.{hint} It takes {', '.join(known)}.")
+    return hello
 
 
 def check_user(peer: Peer) -> None:

@@ -5,11 +5,10 @@ import logging
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-import msgspec
 from msgspec import json
 
 from synapse import __version__
-from synapse.errors import BadRequest, Refused, SynapseError, Unavailable
+from synapse.errors import Refused, SynapseError, Unavailable
 from synapse.hub.core import Core
 from synapse.hub.loop import Answer
 from synapse.hub.sessions import Session
@@ -23,8 +22,6 @@ IN_FLIGHT = 128  # unanswered requests of one connection before it is not read a
 HIGH = 256 * 1024  # unsent bytes from which on a connection is not read any further either
 MAX_CLIENTS = 4096
 BUFFER = 128 * 1024  # bytes read at once
-
-_hello = json.Decoder(access.Hello)
 
 
 class Seats:
@@ -163,10 +160,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _hello(self, frame: Frame, answer: Answer) -> None:
         core = self._core
-        try:
-            hello = _hello.decode(frame.params)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadRequest("bad_request", f"hello: {error}.") from None
+        hello = access.hello_in(frame.params)
         if self._greeted:
             raise Refused("greeted", "A connection says hello once.")
         self._greet(hello)

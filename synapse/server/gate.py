@@ -53,6 +53,9 @@ class Visitor:
         session.pid, session.uid = self.pid, self.uid
         if not (hello.workspace or hello.folder):
             hello.workspace = access.usual_workspace(core.hub, hello.as_name)
+        claims = hello.agent and self.token and Permission.ADMIN not in self.granted
+        if claims and not access.runner_above(core.hub, self.pid, ancestors):
+            raise Refused("not_you", "To speak as an agent takes the scope 'admin', or to run inside of it.")
         access.identify(core.hub, hello, session, ancestors=ancestors, granted=self.granted)
 
 

@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from synapse.server.access import Hello
 from tests.e2e.hubs import ROOT, SYNAPSE, HubProcess
 
 PAGE = ROOT / "docs" / "http.md"
@@ -173,6 +174,13 @@ def test_the_page_names_every_option_and_variable_of_the_doors() -> None:
     for word in (*words, "--metrics-token", "SYNAPSE_API_KEYS", "SYNAPSE_ADMIN_KEY", "SYNAPSE_AUTH_ENABLED"):
         assert word in text
     assert "SYNAPSE_ALLOW_LOCALHOST" in text
+
+
+def test_the_page_names_what_hello_takes() -> None:
+    text = PAGE.read_text()
+    table = text[text.index("| `hello` takes") : text.index("It answers with `protocol`")]
+    told = {name for line in table.strip().splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    assert told == set(Hello.__struct_encode_fields__)
 
 
 def test_a_thousand_websockets_are_there_at_once(hub_process: HubProcess) -> None:

@@ -194,7 +194,9 @@ async def guarded(folder: Path) -> AsyncIterator[House]:
     original, tokens.gather = tokens.gather, lambda *given: known
     try:
         async with Server(Options(str(folder / "data"), port=0, rate=0)) as server:
-            yield House(server)
+            house = House(server)
+            yield house
+            await house.close()
     finally:
         tokens.gather = original
 
@@ -240,6 +242,20 @@ async def test_a_token_without_admin_speaks_for_plain_clients_only(guarded: Hous
     assert nameless.status == 200
     rows = (await http(guarded, "GET", "/api/agents.list?all=true", headers=bearer(ADMIN))).body["agents"]
     assert sorted((row["agent_type"], row["name"]) for row in rows)[0] == ("client", "api")
+
+
+async def test_a_token_without_admin_speaks_for_no_agent_either(
+    guarded: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined = await agent(guarded)
+    monkeypatch.setattr(gate, "ancestors", lambda pid: ())  # this process is no agent's
+    for who in (joined["id"], joined["key"]):
+        mere, full = [await websocket(guarded, headers={"X-API-Key": secret}) for secret in (WRITER, ADMIN)]
+        refused = await mere.ask("hello", agent=who)
+        assert refused["error"]["data"]["code"] == "not_you"
+        assert (await full.ask("hello", agent=who))["result"]["key"] == joined["key"]
+        await mere.close()
+        await full.close()
 
 
 async def test_what_is_for_a_person_needs_a_token_over_http(house: House, guarded: House) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from synapse import __version__
 from synapse.server import connection, stall
 from synapse.server.frames import MAX_FRAME
 from tests.core.server.conftest import House, Peer
@@ -56,12 +57,34 @@ async def test_a_second_hello_is_refused(house: House) -> None:
         ({"workspace": "", "folder": "relative"}, "bad_folder"),
         ({"as": "hub"}, "reserved_name"),
         ({"agent": "synapse-claude-8100"}, "agent_gone"),
+        ({"nope": 1}, "bad_request"),
     ],
 )
 async def test_a_hello_that_cannot_be_is_refused(house: House, params: dict[str, Any], code: str) -> None:
     peer = await house.peer()
     assert code_of(await peer.hello(**params)) == code
     assert "result" in await peer.hello()
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"from": "ann"}, "hello takes no `from`. Did you mean `as`? It takes protocol, version, pid, as, agent,"),
+        ({"workspce": "w"}, "Did you mean `workspace`?"),
+        ({"nope": 1, "version": __version__}, "hello takes no `nope`. It takes"),
+    ],
+)
+async def test_what_hello_does_not_take_is_refused_with_what_it_may_have_been(
+    house: House, params: dict[str, Any], sentence: str
+) -> None:
+    peer = await house.peer()
+    assert sentence in (await peer.hello(**params))["error"]["message"]
+    assert "result" in await peer.hello()
+
+
+async def test_a_caller_of_another_version_may_say_more_than_this_hub_knows(house: House) -> None:
+    peer = await house.peer()
+    assert "result" in await peer.hello(version="99.0", nope=1)
 
 
 @pytest.mark.parametrize(
