@@ -23,6 +23,7 @@ from synapse.hub import (
     reports,
     subscriptions,
     talking,
+    watching,
     work,
 )
 from synapse.hub.agents import Agents
@@ -45,6 +46,7 @@ from synapse.hub.subscriptions import Subscriptions
 from synapse.hub.sweeper import Processes, Sweeper
 from synapse.hub.tables import Tables
 from synapse.hub.tasks import Tasks
+from synapse.hub.watching import Watching
 from synapse.hub.workspaces import Workspaces
 from synapse.log.base import Log
 from synapse.plugins import Plugin, fit
@@ -66,6 +68,7 @@ VERBS: tuple[Verb, ...] = (
     *offers.VERBS,
     *manifest.VERBS,
     *subscriptions.VERBS,
+    *watching.VERBS,
     *plugged.VERBS,
 )
 
@@ -127,6 +130,7 @@ class Core:
         self.background = Backgrounds(self.hub, self.verbs, working)
         self.hub.place.plugins, self.hub.place.failures = self.plugins, self.failures
         self.hub.subscriptions = Subscriptions(self.hub)
+        self.hub.watching = Watching(self.hub)
         self.recovery = Recovery(self.hub, retry=retry, folded=self._folded, whole=self._whole)
         self.deliveries = Deliveries(self.hub)
         self.answers = Answers(self.hub)
@@ -183,6 +187,7 @@ class Core:
             self._lease()
         self.deliveries.look_everywhere()
         self.answers.look_everywhere()
+        self.hub.watching.look_everywhere()
         self.sweeper.soon()
 
     def arrived(self, session: Session) -> None:

@@ -153,6 +153,7 @@ def attach(call: Call, request: AttachRequest) -> AgentReply:
     who.live, who.offered = request.live, set()
     call.hub.presence(agent.key)
     call.hub.touch(agent.key, agent.box)
+    call.hub.watching.attached(agent.key)
     return _described(agent, call)
 
 

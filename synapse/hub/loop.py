@@ -27,6 +27,7 @@ from synapse.verb import Pending, Permission, Shape, Verb
 if TYPE_CHECKING:
     from synapse.hub.subscriptions import Subscriptions
     from synapse.hub.tables import Tables
+    from synapse.hub.watching import Watching
 
 logger = logging.getLogger(__name__)
 P = TypeVar("P")
@@ -107,6 +108,7 @@ class Hub:
         self.tables: Tables | None = None
         self.place = Place()
         self.subscriptions: Subscriptions
+        self.watching: Watching
         self.head = 0
         self.epoch = 0
         self.last_at = 0.0

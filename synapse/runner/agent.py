@@ -23,6 +23,7 @@ from synapse.runner.keys import Token, match_key
 from synapse.runner.letters import Letters, Message, Turn
 from synapse.runner.link import Link
 from synapse.runner.notice import notice
+from synapse.runner.output import Output
 from synapse.runner.press import Press
 from synapse.runner.process import Child, ExitStatus
 from synapse.runner.profile import Profile
@@ -124,6 +125,7 @@ class Agent:
         self._turns = Turns(
             link=self._link, profile=self._profile, terminal=terminal, status=self._status, reader=reader
         )
+        self._said = Output(self._loop, link=self._link, profile=self._profile, terminal=terminal, turns=self._turns)
         self._stopping = Stopping(self._loop, self._child, self._ask_to_stop)
         press = Press(
             child=self._child, terminal=terminal, viewers=viewers, profile=self._profile, values=prepared.values
@@ -149,7 +151,7 @@ class Agent:
         self._ears.on_told = self._told
         self._turns.on_handed_in = self._delivery.poke
         self._delivery.on_turn = self._began
-        self._delivery.on_submitted = self._turns.submitted
+        self._delivery.on_submitted = self._submitted
         self._delivery.on_interrupt = self._turns.interrupted
         self._delivery.on_held = self._report
         self._link.on_deliver = lambda params: self._delivery.offer(Message.of(params))
@@ -158,6 +160,7 @@ class Agent:
         self._approvals.on_change = self._silence.on_change = self._report
         self._link.on_answer = self._approvals.answer
         self._link.on_notice = lambda params: self._viewers.personal(notice(params))
+        self._link.on_watch = self._said.watch
         self._link.on_command = self._command
         self._link.on_joined = self._introduce
         self._link.on_back = self._back
@@ -181,6 +184,7 @@ class Agent:
         self._status.stopped()
         self._delivery.close()
         self._turns.close()
+        self._said.forget()
         self._ears.close()
         await self._viewers.finish(status, self._stopping.reason)
         keep_screen(self._data, self._link.agent["key"], self._terminal)
@@ -218,10 +222,15 @@ class Agent:
             self._draft.given_back()
         self._approvals.settled()
         self._delivery.settled()
+        self._said.settled()
 
     def _began(self, turn: Turn) -> None:
         self._ears.typed(turn.typed)
         self._turns.began(turn)
+
+    def _submitted(self, turn: Turn, seen: bool) -> None:
+        self._turns.submitted(turn, seen)
+        self._said.settled()
 
     def _told(self, told: Told) -> None:
         """The program has reported something by itself."""
@@ -289,6 +298,7 @@ class Agent:
     def _back(self) -> None:
         """A hub is there again: what was handed over is handed over again."""
         self._delivery.forget()
+        self._said.forget()
         self._loop.create_task(self._viewers.ensure())
         self._loop.create_task(self._ears.ensure())
 

@@ -38,6 +38,7 @@ class Link:
         self.on_command: Callable[[str], None] = lambda command: None
         self.on_answer: Callable[[dict[str, Any]], None] = lambda order: None
         self.on_notice: Callable[[dict[str, Any]], None] = lambda notice: None
+        self.on_watch: Callable[[dict[str, Any]], None] = lambda watch: None
         self.on_back: Callable[[], None] = lambda: None
         self.on_joined: Callable[[], None] = lambda: None
         self.agent: dict[str, Any] = {}
@@ -185,6 +186,8 @@ class Link:
             self.on_answer(params)
         elif method == "notice":
             self.on_notice(params)
+        elif method == "watch":
+            self.on_watch(params)
         elif method == "stopping":
             self._told_to_wait = not params.get("restart")
         else:
