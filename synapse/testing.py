@@ -172,7 +172,7 @@ class Bench:
             failed = [f"{plugin.name}: {plugin.failure}" for plugin in there if plugin.failure]
             assert not failed, "; ".join(failed)
             more["plugins"] = [*more.get("plugins", ()), *there]
-        if "plugins" in more:
+        if "plugins" in more or self._cache is not None:
             more["cache"] = self.cache
         self.core = Core(self.log, self.clock, self.processes, **more)
         await self.core.open()

@@ -46,6 +46,7 @@ from synapse.hub.subscriptions import Subscriptions
 from synapse.hub.sweeper import Processes, Sweeper
 from synapse.hub.tables import Tables
 from synapse.hub.tasks import Tasks
+from synapse.hub.tasks_table import TasksTable
 from synapse.hub.watching import Watching
 from synapse.hub.workspaces import Workspaces
 from synapse.log.base import Log
@@ -154,11 +155,11 @@ class Core:
         return level
 
     def _follow(self) -> None:
-        """Have the tables of plugins filled; those of plugins that are gone are dropped from a file that is there."""
+        """Have the tables filled; those of plugins that are gone are dropped. Without a file there are none."""
         if self._followed and self._cache is None:
             raise ValueError("a plugin has tables: they need a cache file")
-        if self._cache is not None and (self._followed or self._cache.exists()):
-            self.hub.tables = Tables(self.hub, self._cache, self._followed)
+        if self._cache is not None:
+            self.hub.tables = Tables(self.hub, self._cache, [TasksTable(self.hub.log.blob), *self._followed])
 
     def failures(self) -> dict[str, str]:
         """What is out of order, and why: projections, tables, background work, reactions, plugins that are left out."""

@@ -328,7 +328,9 @@ class Hub:
         self.outbox.answer(self.head, start, b"")
 
     def _fetch_from_tables(self, verb: Verb, position: int, fetch: Callable[[Any], Any], answer: Answer) -> None:
-        assert self.tables is not None
+        if self.tables is None:
+            self.refuse(Unavailable("no_tables", "This hub keeps no tables: it was given no file for them."), answer)
+            return
         asking = self.tables.fetch(verb.tables, position, lambda connection: encode(fetch(connection)))
         self._when_fetched(self.loop.create_task(asking), answer)
 

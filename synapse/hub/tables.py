@@ -21,7 +21,7 @@ class Tables:
 
     def __init__(self, hub: Hub, path: Path, tables: Iterable[Table]) -> None:
         self._hub = hub
-        self._kinds = {table.name: table.kinds for table in tables}
+        self._kinds = {table.name: getattr(table, "wakes", table.kinds) for table in tables}
         self._wanted = frozenset[str]().union(*self._kinds.values())
         self._newest = dict.fromkeys(self._kinds, hub.log.head())  # how far each must come, to be level
         self._waiting: dict[asyncio.Future[None], dict[str, int]] = {}

@@ -27,6 +27,11 @@ INTERRUPTED = ("input-required", "auth-required")
 ENDS: dict[type[Fact], str] = {Completed: "completed", Failed: "failed", Canceled: "canceled", Rejected: "rejected"}
 
 
+def context_of(task: str, context: str = "") -> str:
+    """The conversation of a task; one of its own where none was given."""
+    return context or f"c-{task.removeprefix('t-')}"
+
+
 class Task(Struct, kw_only=True, omit_defaults=True):
     """A task that is alive. `agent` is the key of who works on it; `position` where it was submitted."""
 

@@ -372,7 +372,7 @@ async def test_what_others_write_does_not_wake_the_tables(bench: Bench, ada: Pee
     before = one._head
     await bench.agent("bob")
     for _ in range(10):
-        await ada("messages.send", to="bob", text="x")
+        await ada("messages.send", to="bob", text="x", mode="silent")
     assert (await ada("pad.stored"))["lines"] == ["a"]
     assert one._head == before
 
