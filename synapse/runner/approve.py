@@ -19,7 +19,11 @@ REMEMBERED = 100  # answers whose outcome is told again when the hub asks again
 LONGEST = 2000  # characters of a command
 STILL = 0.3  # seconds that a dialog must have been there before a key is pressed
 DRAWN_WITHIN = 0.5  # seconds in which it may still be drawn
+REPAINTED_WITHIN = 0.3  # seconds for which a part of it, or it below something else, may be a repaint half done
+TORN = 0.08  # seconds; while a screen is painted a dialog may be missing from it
+STANDS_WITHIN = 1.0  # seconds for it to stand on the screen as it did
 GONE_WITHIN = 3.0  # seconds for a dialog to go once it was answered
+NOT_THERE = "The question does not stand on its screen any more: nothing was pressed."
 DONE, GONE, UNSURE, UNABLE = "done", "gone", "unsure", "unable"
 
 
@@ -30,8 +34,10 @@ class Prompt:
     id: str
     question: Question
     picture: Question | None
-    since: float  # when it was first seen, in the loop's time
+    since: float  # when it was first seen so, in the loop's time
     above: str = ""  # what stood above its choices
+    command: str = ""  # what it asks about, as it was told
+    odd: float = 0.0  # since when something else stands there that may be a repaint of it; 0 = it does not
     answered: bool = False
     over: bool = False  # it was seen to go
 
@@ -72,43 +78,56 @@ class Approvals:
             if prompt is None or prompt.answered or not _follows(question, prompt.question):
                 self._begin(question)
             else:
-                prompt.question = question
-                self._picture(prompt)
+                if not _part(question, prompt.question):
+                    prompt.question = question
+                self._see(prompt, self._status.asks())
         self._wake()
 
     def settled(self) -> None:
         """The screen has been brought up to date."""
-        prompt = self._prompt
-        if prompt is not None and not (prompt.answered and not prompt.over):
-            shown = self._status.asks()
-            if shown is not None and (prompt.over or self._is_another(prompt, shown)):
+        prompt, shown = self._prompt, self._status.asks()
+        if prompt is not None and shown is not None and not (prompt.answered and not prompt.over):
+            if prompt.over or self._is_another(prompt, shown):
                 self._begin(self._status.question or Question(""))  # before its status was judged
                 self.on_change()
-            elif self._picture(prompt):
+            elif self._see(prompt, shown):
                 self.on_change()  # its choices, behind the program's own word
         self._wake()
 
     def _begin(self, question: Question) -> None:
         self._prompt = prompt = Prompt(_new_id(), question, None, self._loop.time())
-        self._picture(prompt)
+        self._see(prompt, self._status.asks())
 
-    def _picture(self, prompt: Prompt) -> bool:
-        """Keep how it looks: at first sight, and while it may still be drawn; True when its question is new."""
-        shown = self._status.asks()
-        if shown is None or (prompt.picture is not None and self._loop.time() - prompt.since > DRAWN_WITHIN):
+    def _see(self, prompt: Prompt, shown: Question | None) -> bool:
+        """Keep how it looks: at first sight, and while it may still be drawn; True when there is more to tell of it."""
+        now, picture = self._loop.time(), prompt.picture
+        if shown is None or not (picture is None or _same(shown, picture) or _part(picture, shown)):
             return False
-        fresh = prompt.picture is None
-        if fresh:
-            prompt.picture, prompt.since = shown, self._loop.time()
-        prompt.above = self._press.above(shown)
-        return fresh
+        more = picture is None or not _same(shown, picture)
+        if more:
+            prompt.picture, prompt.since = shown, now
+        if now - prompt.since <= DRAWN_WITHIN:
+            prompt.above = self._press.above(shown)
+        before, prompt.command = prompt.command, self._command(prompt)
+        return more or prompt.command != before
 
     def _is_another(self, prompt: Prompt, shown: Question) -> bool:
         """Does another dialog stand there now: one with other choices, or about something else?"""
-        if prompt.picture is None:
+        picture, now = prompt.picture, self._loop.time()
+        if picture is None:
             return False
-        drawn = self._loop.time() - prompt.since > DRAWN_WITHIN
-        return not _same(shown, prompt.picture) or (drawn and self._press.above(shown) != prompt.above)
+        drawn = now - prompt.since > DRAWN_WITHIN
+        if _same(shown, picture) and not (drawn and self._press.above(shown) != prompt.above):
+            prompt.odd = 0.0
+            return False
+        if not (_same(shown, picture) or _part(shown, picture) or _part(picture, shown)):
+            return True
+        if not drawn and _part(picture, shown):
+            return False  # it is still being drawn
+        if not prompt.odd:
+            prompt.odd = now
+            self._loop.call_later(REPAINTED_WITHIN, self.settled)
+        return now - prompt.odd >= REPAINTED_WITHIN - 0.001
 
     def live(self) -> dict[str, Any]:
         """What the hub is told of the question: its id, the choices that mean yes and no, the command it is about."""
@@ -117,8 +136,9 @@ class Approvals:
         offered, press = self._prompt.offered, self._press
         told: dict[str, Any] = {"prompt": self._prompt.id, "question": offered.text, "choices": list(offered.choices)}
         told.update(approvable=press.able(offered), yes=press.yes(offered), no=press.no(offered))
-        if command := self._command(self._prompt):
-            told["command"] = command
+        self._prompt.command = self._command(self._prompt)
+        if self._prompt.command:
+            told["command"] = self._prompt.command
         return told
 
     def _command(self, prompt: Prompt) -> str:
@@ -152,14 +172,15 @@ class Approvals:
 
     async def _pressed(self, id: str, order: dict[str, Any]) -> tuple[str, str]:
         prompt = self._prompt
-        if prompt is not None:
-            await self._until(lambda: self._prompt is not prompt or prompt.picture is not None, GONE_WITHIN)
-            await asyncio.sleep(max(0.0, prompt.since + STILL - self._loop.time()))
-        if prompt is None or prompt.id != id or prompt.answered or not self._stands(prompt):
-            if prompt is not None and prompt.id == id:
-                prompt.answered = True
-                self._renew(prompt)  # what its program asks all the same is to be seen
-            return GONE, "The question does not stand on its screen any more: nothing was pressed."
+        if prompt is None or prompt.id != id or prompt.answered:
+            return GONE, NOT_THERE
+        await self._until(lambda: self._prompt is not prompt or prompt.picture is not None, GONE_WITHIN)
+        await asyncio.sleep(max(0.0, prompt.since + STILL - self._loop.time()))
+        await self._until(lambda: self._prompt is not prompt or self._stands(prompt), STANDS_WITHIN)
+        if not self._stands(prompt):
+            prompt.answered = True
+            self._renew(prompt)  # what its program asks all the same is to be seen
+            return GONE, NOT_THERE
         prompt.answered = True  # whatever comes of it, this id is used up
         if order.get("command", "") != self._command(prompt):
             self._renew(prompt)
@@ -174,7 +195,7 @@ class Approvals:
         if failure:
             self._renew(prompt)
             return UNABLE, failure
-        if await self._until(lambda: self._has_gone(prompt), GONE_WITHIN):
+        if await self._goes(prompt):
             prompt.over = True
             return DONE, ""
         self._renew(prompt)
@@ -193,10 +214,21 @@ class Approvals:
             return False
         return prompt.picture is not None and _same(shown, prompt.picture) and self._press.above(shown) == prompt.above
 
+    async def _goes(self, prompt: Prompt) -> bool:
+        """Wait until it has gone, and not for the moment of a repaint alone."""
+        end = self._loop.time() + GONE_WITHIN
+        while await self._until(lambda: self._has_gone(prompt), end - self._loop.time()):
+            await asyncio.sleep(TORN)
+            if self._has_gone(prompt) or not self._stands(prompt):
+                return True
+        return False
+
     def _has_gone(self, prompt: Prompt) -> bool:
         """Was it answered? What stands above it may still be drawn, so only its own going counts."""
-        shown = self._status.asks()
-        return self._prompt is not prompt or shown is None or prompt.picture is None or not _same(shown, prompt.picture)
+        shown, picture = self._status.asks(), prompt.picture
+        if self._prompt is not prompt or shown is None or picture is None:
+            return True
+        return not _same(shown, picture) and not _part(shown, picture)
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():
@@ -220,7 +252,14 @@ def _new_id() -> str:
 
 def _follows(question: Question, before: Question) -> bool:
     """Is it still the same question: drawn in another width, or its text come behind its signal?"""
-    return _same(question, before) or before == Question("")
+    return _same(question, before) or before == Question("") or _part(before, question) or _part(question, before)
+
+
+def _part(one: Question, whole: Question) -> bool:
+    """Is the one a beginning of the other, with choices that are still to be drawn?"""
+    text, *choices = _bare(one)
+    whole_text, *whole_choices = _bare(whole)
+    return text == whole_text and choices != whole_choices and "".join(whole_choices).startswith("".join(choices))
 
 
 def _same(one: Question, other: Question) -> bool:

@@ -1,11 +1,15 @@
 """A program that asks one thing after the other, in the way of its first argument: each answer is shown by name."""
 
 import os
+import select
 import sys
 import termios
+import time
 import tty
+from collections.abc import Callable
 
 NAMES = ("once", "always", "never")
+PIECE = 16  # characters
 KEYS = {b"\x1b[A": -1, b"\x1b[D": -1, b"\x1b[B": 1, b"\x1b[C": 1}
 
 
@@ -33,15 +37,30 @@ def chosen(way: str, key: bytes, marked: int) -> int:
     return int(key) - 1 if key in (b"1", b"2", b"3") else -1
 
 
+def paint(text: str, pause: float) -> None:
+    """Show it in pieces, with so much time between them."""
+    for place in range(0, len(text), PIECE):
+        sys.stdout.write(text[place : place + PIECE])
+        sys.stdout.flush()
+        time.sleep(pause)
+
+
+def read(again: "Callable[[], None] | None") -> bytes:
+    """The next keys; until they come it is painted again and again."""
+    while again and not select.select([0], [], [], 0.2)[0]:
+        again()
+    return os.read(0, 100)
+
+
 def main(way: str) -> None:
     tty.setraw(0)
     held = b""
     for number in range(3):
         marked = 0
         while True:
-            sys.stdout.write(f"\x1b[2J\x1b[H\x1b[?25lquestion {number}\r\n\r\n{menu(way, marked)}")
-            sys.stdout.flush()
-            key = os.read(0, 100)
+            text = f"\x1b[2J\x1b[H\x1b[?25lquestion {number}\r\n\r\n{menu(way, marked)}"
+            paint(text, 0.12 if way == "torn" else 0.0)
+            key = read((lambda text=text: paint(text, 0.03)) if way == "torn" else None)
             if way == "letters":
                 key = held = held + key
             if key == b"\x03":

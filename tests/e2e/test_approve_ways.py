@@ -32,6 +32,7 @@ WAYS = {
     "keys": (ROWS, "keys", "yes = 'nothing is'\naccept = ['o']\ndecline = ['x']"),
     "digits": (ROWS, "digit", "yes = 'once'"),
     "deaf": (ROWS, "digit", "no = 'never'"),
+    "torn": (ROWS, "digit", "yes = 'once'"),
 }
 
 
@@ -134,6 +135,19 @@ def test_a_dialog_that_does_not_react_is_told_and_gets_a_new_id(house: House) ->
     assert again["choices"] == item["choices"]
     late = house.synapse("approve", item["id"], "--json")
     assert json.loads(late.stderr)["error"]["code"] == "answered_already"
+
+
+def test_a_dialog_that_is_painted_in_pieces_is_one_question(house: House) -> None:
+    item = ask(house, "torn")
+    seen = []
+    for _ in range(15):
+        seen += [(waits["id"], waits["choices"]) for waits in house.ask("waiting")]
+        time.sleep(0.05)
+    assert {id for id, _ in seen} == {item["id"]}
+    assert seen[-1][1] == ["1 once", "2 always", "3 never"]
+    said = house.synapse("approve", item["id"], "2")
+    assert said.returncode == 0, said.stderr
+    assert answers(house) == ["always"]
 
 
 def test_without_a_way_in_the_profile_the_person_is_sent_to_the_terminal(house: House) -> None:
