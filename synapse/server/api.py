@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import web
-from msgspec import Raw
+from msgspec import Raw, json
 
 from synapse.errors import Refused, SynapseError, Unavailable
 from synapse.hookspecs import Route
@@ -26,7 +26,7 @@ VISITOR = web.RequestKey("visitor", Visitor)
 REQUEST_ID = web.RequestKey("request_id", str)
 POSITION = "Synapse-Position"
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-_OURS = re.compile(r"/(?:api|ws|health|ready|metrics)(?:/|\Z)")
+_OURS = re.compile(r"/(?:api|ws|health|ready|metrics|agents)(?:/|\Z)")
 
 
 class Api:
@@ -105,6 +105,15 @@ class Api:
         if isinstance(reply, Exception):
             return problem.response(problem.shown(reply), request[REQUEST_ID])
         return web.Response(body=reply, content_type="application/json", headers={POSITION: str(position)})
+
+    async def asked(self, request: web.Request, name: str, parameters: dict[str, Any]) -> bytes:
+        """The reply of a verb that is asked as whoever sends a request, for doors with words of their own."""
+        verb = self._core.verbs.get(name)
+        hello = hello_of(request, None, {}, {})
+        _, reply = await self.ask(request[VISITOR], hello, verb, verb.parse(json.encode(parameters)))
+        if isinstance(reply, Exception):
+            raise problem.shown(reply)
+        return bytes(reply)
 
     async def ask(self, visitor: Visitor, hello: Any, verb: Verb, asked: Any) -> tuple[int, Any]:
         """The position that the reply to a verb was computed at, and the reply or what was refused."""

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from msgspec import json
 
 from synapse import __version__, ids
+from synapse.a2a.door import A2ADoor, Addressed, addressed_by_name
 from synapse.errors import SynapseError
 from synapse.hub.core import Core
 from synapse.server import openapi, problem
@@ -62,7 +63,9 @@ class HttpDoor:
             ("/ws", self._websocket),
         ):
             router.add_get(path, handler, allow_head=False)
-        Api(self._core).add_to(router)
+        api = Api(self._core)
+        api.add_to(router)
+        A2ADoor(self._core, api.asked).add_to(router, "/agents/{name}", self._addressed)
         app.on_response_prepare.append(_sign)
         return app
 
@@ -117,6 +120,12 @@ class HttpDoor:
             response.force_close()
         return response
 
+    def _addressed(self, request: web.Request) -> Addressed:
+        """Whom a path below /agents/ is for."""
+        name, hub = request.match_info["name"], f"{request.scheme}://{request.host}"
+        secured = request[VISITOR].token
+        return addressed_by_name(self._core, name, f"{hub}/agents/{name}", hub, secured=secured)
+
     async def _health(self, request: web.Request) -> web.Response:
         """The process is alive."""
         return _json(json.encode({"status": "ok", "version": __version__}))
@@ -163,6 +172,8 @@ def _json(body: bytes, status: int = 200) -> web.Response:
 
 
 async def _sign(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = _HEADERS["Server"]
     if REQUEST_ID in request:
         response.headers["X-Request-Id"] = request[REQUEST_ID]
