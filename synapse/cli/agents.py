@@ -20,7 +20,10 @@ def attach(target: str, *, watch: bool, detach_key: "str | None", workspace: "st
 
     with Client("", workspace or "", start=False) as client:
         shown = client.call("agents.show", target=target)
-    path = str(shown.get("socket", ""))
+    path, agent = str(shown.get("socket", "")), shown["agent"]
+    assert isinstance(agent, dict)
+    if agent["agent_type"] == "external":
+        raise Refused("elsewhere", f"'{target}' runs elsewhere and has no terminal here: `synapse send {target} ...`.")
     if not path:
         raise NotFound("no_terminal", f"'{target}' has no terminal to attach to yet.")
     parting = look(path, watch=watch, detach_key=detach_key_of(detach_key), place=place_here())

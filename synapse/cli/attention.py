@@ -15,6 +15,7 @@ HINTS = {
     "permission": "synapse approve {id}   or   synapse reject {id}",
     "input": "synapse attach {agent}",
     "question": "synapse reply --to {id} ...",
+    "elsewhere": "synapse external answer {id} ...",
     "stalled": "synapse status {agent}",
     "rate_limit": "synapse status {agent}",
 }

@@ -62,6 +62,8 @@ def told(event: Event, names: Names) -> str:
         return f"{names.of(body['key'])} runs as process {body.get('child_pid', 0)}"
     if kind == "agents.left":
         return f"{names.of(body['key'])} left ({body.get('reason') or 'stopped'})"
+    if family == "external":
+        return _elsewhere(what, body, names)
     if kind == "agents.advertised":
         return _card(body)
     if kind == "offers.made":
@@ -95,6 +97,19 @@ def _task(what: str, body: "dict[str, object]", names: Names) -> str:
         return f"{who}: {body.get('question', '')} {id}"
     said = ": ".join(str(part) for part in (body.get("reason"), text_of(body)) if part)
     return f"{who}{': ' if said else ''}{said} {id}"
+
+
+def _elsewhere(what: str, body: "dict[str, object]", names: Names) -> str:
+    who, card = names.of(body["key"]), body.get("card")
+    if what in ("added", "refreshed"):
+        interface = card.get("interface") if isinstance(card, dict) else None
+        at = interface.get("url", "") if isinstance(interface, dict) else ""
+        return f"{who} is an agent elsewhere: {at or body.get('url', '')}"
+    if what == "removed":
+        return f"{who} is no agent elsewhere any more"
+    if what == "linked":
+        return f"{who} has it as {body.get('remote_task') or '(it has not said)'} ({body['task']})"
+    return f"{who} is told{' that it is called off' if what == 'released' else ' the answer'} ({body['task']})"
 
 
 def _prompt(what: str, body: "dict[str, object]", names: Names) -> str:

@@ -13,11 +13,12 @@ from synapse.hub.facts import Joined, Left, Renamed, Started
 from synapse.hub.sessions import Session
 
 SPARE_PORTS = (8150, 8199)
-PERSON, CLIENT = "person", "client"
+PERSON, CLIENT, EXTERNAL = "person", "client", "external"
 
 
 class Agent(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One stay of a participant: a wrapped agent, a plain client, or a person (who is in every workspace)."""
+    """One stay of a participant: a wrapped agent, an agent elsewhere, a plain client, or a person (who is in every
+    workspace)."""
 
     key: str
     name: str
@@ -44,6 +45,11 @@ class Agent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def wrapped(self) -> bool:
         """Has it a terminal, that is a runner?"""
+        return self.type not in (PERSON, CLIENT, EXTERNAL)
+
+    @property
+    def takes_work(self) -> bool:
+        """Is it an agent, here or elsewhere?"""
         return self.type not in (PERSON, CLIENT)
 
     @property
@@ -104,6 +110,8 @@ class Agents:
             agent = self._take(body.key)
             if agent is not None:
                 self.gone[agent.key] = Gone(agent.name, agent.workspace, agent.id, agent.type)
+                if agent.type == EXTERNAL:
+                    self.boxes.pop(agent.box, None)  # nothing waits for one that was let go
 
     def _put(self, agent: Agent) -> None:
         self._present[agent.key] = agent
@@ -258,10 +266,14 @@ class Agents:
         )
 
     def match(self, pattern: str, workspace: str) -> list[Agent]:
-        """All that a glob (`web/*`, `claude*`) or `all` means: by name in this workspace, or by workspace/name."""
+        """All that a glob (`web/*`, `claude*`) or `all` means: by name in this workspace, or by workspace/name.
+
+        Agents elsewhere are never meant: what goes to them leaves this machine, and takes their name.
+        """
         from fnmatch import fnmatchcase
 
+        here = [a for a in self._present.values() if a.type != EXTERNAL]
         if pattern == "all":
-            return [a for a in self._present.values() if a.workspace == workspace]
+            return [a for a in here if a.workspace == workspace]
         full = pattern if "/" in pattern else f"{workspace}/{pattern}"
-        return [a for a in self._present.values() if a.workspace and fnmatchcase(a.label, full)]
+        return [a for a in here if a.workspace and fnmatchcase(a.label, full)]

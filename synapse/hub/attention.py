@@ -6,7 +6,7 @@ from msgspec import Struct, field, structs
 
 from synapse import settings
 from synapse.errors import BadRequest
-from synapse.hub.agents import CLIENT, PERSON, Agent, Agents
+from synapse.hub.agents import CLIENT, EXTERNAL, PERSON, Agent, Agents
 from synapse.hub.looking import status_of
 from synapse.hub.loop import Call, Hub
 from synapse.hub.mailbox import Mailbox
@@ -17,6 +17,7 @@ from synapse.log.base import Log
 from synapse.verb import Reply, Request, Verb, query
 
 PERMISSION, INPUT, QUESTION, STALLED, RATE_LIMIT = "permission", "input", "question", "stalled", "rate_limit"
+ELSEWHERE = "elsewhere"  # an agent elsewhere asks
 LONGEST = 2000  # characters of `what`
 PICTURE_WITHIN = 1.0  # seconds between the signal that it asks and what it asks on its screen
 UNREAD = "It asks something that cannot be read from its screen."
@@ -25,9 +26,10 @@ UNREAD = "It asks something that cannot be read from its screen."
 class Item(Reply, kw_only=True, omit_defaults=False):
     """Something that waits for a person.
 
-    `id` is what it is answered by: a question's (`p-...`, for `approve` and `reject`), a task's (for `reply --to`), or
-    an agent's. `kind` is permission, input (something to be typed), question, stalled or rate_limit. `blocks` is how
-    many tasks stand still because of it; `since` seconds since 1970.
+    `id` is what it is answered by: a question's (`p-...`, for `approve` and `reject`), a task's (for `reply --to`, or
+    `external answer` where an agent elsewhere asks), or an agent's. `kind` is permission, input (something to be typed),
+    question, elsewhere, stalled or rate_limit. `blocks` is how many tasks stand still because of it; `since` seconds
+    since 1970.
     """
 
     id: str
@@ -54,13 +56,16 @@ class Found(Struct):
 def found(hub: Hub, now: float) -> list[Found]:
     """Everything that waits for a person now, or will when it has waited for long enough."""
     agents = hub.state.get(Agents)
-    items = [one for agent in agents if agent.wrapped for one in of_agent(hub, agent, now)]
+    items = [one for agent in agents if agent.takes_work for one in of_agent(hub, agent, now)]
     items += [one for box in agents.boxes for one in of_box(hub, box)]
     return sorted(items, key=lambda one: (-one.item.blocks, one.item.since, one.item.id))
 
 
 def of_agent(hub: Hub, agent: Agent, now: float) -> Iterator[Found]:
     """What an agent waits for."""
+    if agent.type == EXTERNAL:
+        yield from (_asked(hub, agent, task) for task in hub.state.get(Tasks).of(agent.box) if task.interrupted)
+        return
     live, task = status_of(hub, agent), hub.state.get(Tasks).current(agent.key)
     told = live.status == "WAITING" and hub.state.get(Prompts).get(live.prompt) is not None  # it is answered
     unseen = not live.question and now - live.since < PICTURE_WITHIN  # its signal was quicker than its picture
@@ -84,6 +89,13 @@ def of_agent(hub: Hub, agent: Agent, now: float) -> Iterator[Found]:
         what = "A half-written line in its terminal holds its mail back."
         since = queued[0].at if queued else live.since
         yield Found(_item(hub, agent, None, agent.id, STALLED, what, since), patient=True)
+
+
+def _asked(hub: Hub, agent: Agent, task: Task) -> Found:
+    """What an agent elsewhere asks back."""
+    what = task.question[:LONGEST] or "It waits for an answer, and does not say to what."
+    item = _item(hub, agent, task, task.id, ELSEWHERE, what, task.since)
+    return Found(structs.replace(item, choices=task.choices))
 
 
 def _item(hub: Hub, agent: Agent, task: Task | None, id: str, kind: str, what: str, since: float) -> Item:

@@ -12,6 +12,8 @@ from synapse.hub import (
     approving,
     attention,
     blobs,
+    external,
+    external_work,
     history,
     inbox,
     joining,
@@ -29,6 +31,7 @@ from synapse.hub import (
 from synapse.hub.agents import Agents
 from synapse.hub.background import Backgrounds
 from synapse.hub.delivery import Deliveries
+from synapse.hub.external_state import External
 from synapse.hub.facts import CORE, HubStarted, HubStopped
 from synapse.hub.limits import Limits
 from synapse.hub.loop import STOPPING, Call, Hub
@@ -66,6 +69,8 @@ VERBS: tuple[Verb, ...] = (
     *work.VERBS,
     *talking.VERBS,
     *history.VERBS,
+    *external.VERBS,
+    *external_work.VERBS,
     *offers.VERBS,
     *manifest.VERBS,
     *subscriptions.VERBS,
@@ -114,7 +119,7 @@ class Core:
         cache: Path | None = None,
     ) -> None:
         self.plugins = tuple(plugins)
-        projections: list[Projection] = [Workspaces(), Agents(), Tasks(), Mailbox(), Offers(), Prompts()]
+        projections: list[Projection] = [Workspaces(), Agents(), Tasks(), Mailbox(), Offers(), Prompts(), External()]
         fit(self.plugins, VERBS, [fact.kind for fact in CORE], [projection.name for projection in projections])
         working = [plugin for plugin in self.plugins if plugin.works]
         projections += [projection for plugin in working for projection in plugin.projections]

@@ -9,6 +9,7 @@ from typing import ClassVar
 from msgspec import Struct, field
 
 from synapse.event import Fact
+from synapse.hub.external_facts import EXTERNAL
 
 
 class HubStarted(Fact, frozen=True):
@@ -434,6 +435,7 @@ CORE: tuple[type[Fact], ...] = (
     OfferMade,
     OfferWithdrawn,
     Advertised,
+    *EXTERNAL,
     LogForgotten,
     LogRedacted,
 )

@@ -274,8 +274,10 @@ def rename(call: Call, request: RenameRequest) -> AgentReply:
     """Give an agent another name; its mail moves with it."""
     agents = call.state(Agents)
     agent = agents.get(call.by) if not request.target else agents.find(request.target, call.workspace)[1]
-    if agent is None or not agent.wrapped:
+    if agent is None or not agent.takes_work:
         raise NotFound("no_such_agent", "Only an agent that is here can be renamed.")
+    if request.clear and not agent.wrapped:
+        raise Refused("no_other_name", f"'{agent.name}' has no automatic name: give it another one.")
     if agent.key != call.by and not call.session.admin:
         raise Refused("not_permitted", "An agent renames only itself.")
     name = f"{agent.type}-{agent.port}" if request.clear else names.check_name(request.name)

@@ -4,7 +4,7 @@ from msgspec import Struct, field
 
 from synapse import __version__
 from synapse.errors import NotFound, Refused
-from synapse.hub.agents import Agent, Agents
+from synapse.hub.agents import EXTERNAL, Agent, Agents
 from synapse.hub.loop import Call, Hub
 from synapse.hub.mailbox import TYPING, Mailbox
 from synapse.hub.offers import Card, OfferRow, Offers, offer_row
@@ -52,16 +52,20 @@ def presence_of(hub: Hub, agent: Agent) -> Presence:
         workspace=agent.workspace,
         since=agent.since,
         presence="ONLINE" if hub.sessions.here(agent.key) else "AWAY",
-        status=live.status if agent.wrapped else "",
+        status=live.status if agent.takes_work else "",
         doing=live.preview if task else "",
     )
 
 
 def status_of(hub: Hub, agent: Agent) -> Live:
-    """What the agent's runner last said; STARTING before the first word, AWAY when it is not connected."""
+    """What the agent's runner (or who speaks to it, elsewhere) last said; STARTING before the first word, AWAY when it
+    is not connected."""
     runner = hub.sessions.runner(agent.key)
     if runner is not None:
         return runner.live
+    if agent.type == EXTERNAL:
+        speaker = next((session for session in hub.sessions.of(agent.key) if session.system), None)
+        return speaker.live if speaker is not None else Live(status="AWAY", source="hub")
     return Live(status="AWAY" if agent.wrapped else "", source="hub")
 
 
@@ -123,7 +127,7 @@ def row(call: Call, agent: Agent) -> AgentRow:
         pid=agent.pid,
         working_dir=agent.cwd,
         endpoint=live.endpoint,
-        transport="socket" if agent.wrapped else "",
+        transport="a2a" if agent.type == EXTERNAL else "socket" if agent.wrapped else "",
         current_task_preview=live.preview if task else "",
         task_received_at=task.since if task else 0.0,
         editing_file=live.editing_file,
@@ -136,7 +140,7 @@ def row(call: Call, agent: Agent) -> AgentRow:
 @read("agents.list")
 def list_agents(call: Call, request: ListRequest) -> ListReply:
     """The agents and how they are."""
-    agents = [a for a in _chosen(call, request.workspace) if request.all or a.wrapped]
+    agents = [a for a in _chosen(call, request.workspace) if request.all or a.takes_work]
     return ListReply(agents=[row(call, a) for a in agents], columns=_parts(call, "columns"))
 
 
@@ -230,6 +234,12 @@ def signal(call: Call, request: SignalRequest) -> SignalReply:
         raise Refused("bad_action", f"{request.action[:20]!r}: use stop, kill or interrupt.")
     _, agent = call.state(Agents).find(request.target, call.workspace)
     runner = call.hub.sessions.runner(agent.key) if agent else None
+    if agent is not None and agent.type == EXTERNAL:
+        raise Refused(
+            "elsewhere",
+            f"'{agent.name}' runs elsewhere: there is no program here to {request.action}. `synapse external remove "
+            f"{agent.name}` lets go of it.",
+        )
     if agent is None or not agent.wrapped:
         raise NotFound("no_such_agent", f"'{request.target}' is not an agent that is running.")
     if runner is None:

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -33,15 +33,23 @@ logger = logging.getLogger(__name__)
 P = TypeVar("P")
 
 Answer = Callable[[int, Any], None]  # (position, the reply's JSON or a SynapseError); called once, after the commit
+Prepare = Callable[[Session, Any], Awaitable[Any]]  # (who asks, the request); what it gives is the call's `found`
 LONGEST_WAIT = 60.0
 MOST_BYTES = 512 * 1024  # of one record
 STOPPING = Unavailable("stopping", "The hub is stopping: ask again in a moment.")
 
 
+class Prepared(NamedTuple):
+    """A request, and what its verb needed from outside before it could be decided."""
+
+    asked: Any
+    found: Any
+
+
 class Call:
     """What a verb's function is given: who asks, the state, the time, and a way to say what happened."""
 
-    __slots__ = ("at", "by", "events", "hub", "position", "session", "workspace")
+    __slots__ = ("at", "by", "events", "found", "hub", "position", "session", "workspace")
 
     def __init__(self, hub: "Hub", session: Session, at: float, position: int) -> None:
         self.hub = hub
@@ -51,6 +59,7 @@ class Call:
         self.at = at
         self.position = position
         self.events: list[Event] = []
+        self.found: Any = None  # what was prepared for the change
 
     def state(self, kind: type[P]) -> P:
         """The projection of that type; Unavailable while it is out of order."""
@@ -105,6 +114,7 @@ class Hub:
         self.on_presence: list[Callable[[str], None]] = []
         self.on_failure: Callable[[Exception], None] = lambda error: None
         self.guards: dict[str, list[Callable[[Call, Any], None]]] = {}  # what may refuse a verb, by its name
+        self.preparations: dict[str, Prepare] = {}  # what a change needs from outside before it is decided, by verb
         self.tables: Tables | None = None
         self.place = Place()
         self.subscriptions: Subscriptions
@@ -120,6 +130,7 @@ class Hub:
         self.waited: dict[str, float] = {}  # task -> when somebody last waited for it (monotonic seconds)
         self._parked: deque[tuple[Session, Verb, Any, Answer]] = deque()
         self._pending: dict[int, Record] = {}
+        self._preparing: set[asyncio.Task[Any]] = set()
         self._touched: set[str] = set()
         self._handlers = {
             Shape.CHANGE: self._change,
@@ -205,7 +216,8 @@ class Hub:
 
     # -- the four ways
 
-    def _change(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
+    def _change(self, session: Session, verb: Verb, asked: Any, answer: Answer) -> None:
+        request, found = asked if isinstance(asked, Prepared) else (asked, None)
         if self.read_only:
             raise Unavailable("storage_unavailable", f"Nothing can be stored at the moment: {self.read_only}")
         self.limits.caller(session.key)
@@ -224,7 +236,11 @@ class Hub:
                 return
         else:
             sum, hash = b"", b""
+        if asked is request and verb.name in self.preparations:
+            self._prepare(session, verb, request, answer)
+            return
         call = self.call(session)
+        call.found = found
         for check in self.guards.get(verb.name, ()):
             check(call, request)
         reply = verb.run(call, request)
@@ -234,6 +250,25 @@ class Hub:
             if not text:
                 raise
             self._spill(session, verb, request, answer)  # the same text to many: stored once
+
+    def _prepare(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
+        """Get what the change needs from outside, then ask again."""
+
+        def prepared(task: "asyncio.Task[Any]") -> None:
+            self._preparing.discard(task)
+            if task.cancelled():
+                answer(self.outbox.committed, self.closed_for or STOPPING)
+            elif isinstance(error := task.exception(), Exception):
+                self._fail(verb, error, answer)
+            else:
+                self.ask(session, verb, Prepared(request, task.result()), answer)
+
+        async def prepare() -> Any:
+            return await self.preparations[verb.name](session, request)
+
+        task = self.loop.create_task(prepare())
+        self._preparing.add(task)
+        task.add_done_callback(prepared)
 
     def _spill(self, session: Session, verb: Verb, request: Any, answer: Answer) -> None:
         """Store a long text as a blob, before the event that will name it, and ask again with its sum."""
@@ -410,6 +445,8 @@ class Hub:
     def turn_away(self, why: SynapseError) -> None:
         """Nothing can be answered until `resume`, and nobody knows when that is: nobody is kept waiting."""
         self.closed_for = why
+        for task in self._preparing:
+            task.cancel()
         parked, self._parked = self._parked, deque()
         for _, _, _, answer in parked:
             self.loop.call_soon(answer, self.outbox.committed, why)

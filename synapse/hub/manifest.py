@@ -94,7 +94,7 @@ def manifest(call: Call, request: ManifestRequest) -> ManifestReply:
         mine, card = offers.of(agent.key), offers.card(agent.key)
         if place not in ("*", agent.workspace) and agent.workspace:
             continue
-        if not (agent.wrapped or mine or offers.has_card(agent.key)):
+        if not (agent.takes_work or mine or offers.has_card(agent.key)):
             continue
         presence = presence_of(call.hub, agent)
         entries.append(

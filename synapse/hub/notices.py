@@ -14,6 +14,7 @@ from synapse.errors import BadRequest, Unavailable
 from synapse.event import Event
 from synapse.hub.agents import Agents
 from synapse.hub.attention import (
+    ELSEWHERE,
     INPUT,
     PERMISSION,
     QUESTION,
@@ -39,7 +40,7 @@ LONGEST = 200  # characters of a notice
 PATIENCE = 10.0  # seconds for the desktop's program
 REASONS = {
     PERMISSION: "asks for permission", INPUT: "wants something typed", QUESTION: "asks you", STALLED: "does not go on",
-    RATE_LIMIT: "has reached a limit",
+    ELSEWHERE: "asks you", RATE_LIMIT: "has reached a limit",
 }  # fmt: skip
 
 
@@ -142,7 +143,7 @@ class Notices:
     def _found(self, source: tuple[str, str], now: float) -> Iterator[Found]:
         kind, key = source
         agent = self._hub.state.get(Agents).get(key) if kind == "agent" else None
-        if agent is not None and agent.wrapped:
+        if agent is not None and agent.takes_work:
             yield from of_agent(self._hub, agent, now)
         elif kind == "box":
             yield from of_box(self._hub, key)

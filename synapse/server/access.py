@@ -8,7 +8,7 @@ from msgspec import DecodeError, Raw, Struct, field, json
 
 from synapse import __version__, names
 from synapse.errors import BadRequest, Refused
-from synapse.hub.agents import Agents
+from synapse.hub.agents import EXTERNAL, Agents
 from synapse.hub.facts import Joined
 from synapse.hub.loop import Hub
 from synapse.hub.sessions import Session
@@ -148,7 +148,8 @@ def runner_above(hub: Hub, pid: int, ancestors: Callable[[int], Iterable[int]]) 
 def _agent_of(agents: Agents, id: str) -> str:
     if not id:
         return ""
-    return next((agent.key for agent in agents if agent.id == id or agent.key == id), "")
+    here = (agent for agent in agents if agent.type != EXTERNAL)
+    return next((agent.key for agent in here if agent.id == id or agent.key == id), "")
 
 
 def _by_name(agents: Agents, hello: Hello, session: Session, *, anybody: bool) -> None:
@@ -161,6 +162,8 @@ def _by_name(agents: Agents, hello: Hello, session: Session, *, anybody: bool) -
     there = agents.named(workspace, name)
     if there is not None and not anybody and there.type != kind:
         raise Refused("not_you", f"'{name}' is not a plain client: to speak as somebody else takes the scope 'admin'.")
+    if there is not None and there.type == EXTERNAL:
+        raise Refused("not_you", f"'{name}' is an agent elsewhere, which speaks for itself: choose another name.")
     if there is not None:
         session.key = there.key
     else:

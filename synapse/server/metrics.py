@@ -91,7 +91,7 @@ class HubCollector(Collector):
         hub = self._core.hub
         agents, mailbox, tasks = hub.state.get(Agents), hub.state.get(Mailbox), hub.state.get(Tasks)
         present = list(agents)
-        statuses = Counter(status_of(hub, agent).status for agent in present if agent.wrapped)
+        statuses = Counter(status_of(hub, agent).status for agent in present if agent.takes_work)
         yield _labelled("synapse_agents", "Agents by status.", "status", statuses)
         yield GaugeMetricFamily("synapse_participants", "Everybody who is known now.", value=len(present))
         yield GaugeMetricFamily("synapse_tasks", "Tasks that have not ended.", value=len(tasks.live))

@@ -1,0 +1,158 @@
+"""Agents elsewhere as folded state: which there are, which of our tasks they have, and what is owed to them."""
+
+import msgspec
+from msgspec import Struct, structs
+
+from synapse.event import Event
+from synapse.hub.external_facts import (
+    ExternalAdded,
+    ExternalAnswered,
+    ExternalLinked,
+    ExternalRefreshed,
+    ExternalReleased,
+    ExternalRemoved,
+    RemoteCard,
+)
+from synapse.hub.facts import Canceled, Completed, Failed, MessageAdded, Rejected
+
+CONTEXTS_KEPT = 1000  # conversations with one agent
+
+
+class Registration(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An agent elsewhere that is a participant here."""
+
+    key: str
+    url: str
+    card: RemoteCard
+    since: float
+    origin: str = ""
+    allow_private: bool = False
+    insecure: bool = False
+    secret: str = ""
+    headers: tuple[str, ...] = ()
+
+
+class Link(Struct, kw_only=True, omit_defaults=True):
+    """A task of ours that an agent elsewhere has. `owed` are the positions of messages that it has not been told."""
+
+    task: str
+    key: str
+    context: str
+    remote_task: str = ""
+    remote_context: str = ""
+    owed: list[int] = []
+
+
+class _Dump(Struct, array_like=True):
+    registered: list[Registration]
+    links: list[Link]
+    calling_off: list[Link]
+    contexts: dict[str, dict[str, str]]
+
+
+class External:
+    """Agents elsewhere, and the tasks that they have."""
+
+    name = "external"
+    version = 1
+    kinds = frozenset(
+        fact.kind
+        for fact in (
+            ExternalAdded,
+            ExternalRefreshed,
+            ExternalRemoved,
+            ExternalLinked,
+            ExternalAnswered,
+            ExternalReleased,
+            MessageAdded,
+            Completed,
+            Failed,
+            Canceled,
+            Rejected,
+        )
+    )
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.registered: dict[str, Registration] = {}  # by key
+        self.links: dict[str, Link] = {}  # by task
+        self.calling_off: dict[str, Link] = {}  # called off here, and the other side is not told yet
+        self._contexts: dict[str, dict[str, str]] = {}  # key -> our conversation -> theirs, oldest first
+
+    def apply(self, event: Event) -> None:
+        body = event.body
+        if isinstance(body, MessageAdded):
+            if body.task in self.links:
+                self.links[body.task].owed.append(event.position)
+        elif isinstance(body, Completed | Failed | Rejected | Canceled):
+            link = self.links.pop(body.task, None)
+            if link is not None and isinstance(body, Canceled) and body.reason != "interrupted":
+                self.calling_off[body.task] = link
+        elif isinstance(body, ExternalLinked):
+            self._link(body)
+        elif isinstance(body, ExternalAnswered):
+            link = self.links.get(body.task)
+            if link is not None:
+                link.owed = [position for position in link.owed if position > body.position]
+        elif isinstance(body, ExternalReleased):
+            self.calling_off.pop(body.task, None)
+        else:
+            self._register(event.at, body)
+
+    def _register(self, at: float, body: ExternalAdded | ExternalRefreshed | ExternalRemoved) -> None:
+        if isinstance(body, ExternalAdded):
+            fields = {name: getattr(body, name) for name in ExternalAdded.__struct_fields__}
+            self.registered[body.key] = Registration(since=at, **fields)
+        elif isinstance(body, ExternalRefreshed):
+            there = self.registered.get(body.key)
+            if there is not None:
+                self.registered[body.key] = structs.replace(
+                    there, card=body.card, secret=body.secret, headers=body.headers
+                )
+        else:
+            self.registered.pop(body.key, None)
+            self._contexts.pop(body.key, None)
+            for links in (self.links, self.calling_off):
+                for task in [link.task for link in links.values() if link.key == body.key]:
+                    del links[task]
+
+    def _link(self, body: ExternalLinked) -> None:
+        link = self.links.get(body.task)
+        if link is None:
+            link = self.links[body.task] = Link(task=body.task, key=body.key, context=body.context)
+        link.remote_task, link.remote_context = body.remote_task, body.remote_context
+        if body.remote_context:
+            contexts = self._contexts.setdefault(body.key, {})
+            contexts.pop(body.context, None)
+            contexts[body.context] = body.remote_context
+            if len(contexts) > CONTEXTS_KEPT:
+                del contexts[next(iter(contexts))]
+
+    def dump(self) -> bytes:
+        return msgspec.msgpack.encode(
+            _Dump(
+                list(self.registered.values()),
+                list(self.links.values()),
+                list(self.calling_off.values()),
+                self._contexts,
+            )
+        )
+
+    def load(self, state: bytes) -> None:
+        dumped = msgspec.msgpack.decode(state, type=_Dump)
+        self.registered = {one.key: one for one in dumped.registered}
+        self.links = {link.task: link for link in dumped.links}
+        self.calling_off = {link.task: link for link in dumped.calling_off}
+        self._contexts = dumped.contexts
+
+    # -- looking
+
+    def of(self, key: str) -> list[Link]:
+        """The tasks that an agent elsewhere has."""
+        return [link for link in self.links.values() if link.key == key]
+
+    def remote_context(self, key: str, context: str) -> str:
+        """What it calls a conversation of ours; "" where it has not heard of it."""
+        return self._contexts.get(key, {}).get(context, "")
