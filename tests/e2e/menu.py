@@ -6,7 +6,6 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Callable
 
 NAMES = ("once", "always", "never")
 PIECE = 16  # characters
@@ -45,10 +44,10 @@ def paint(text: str, pause: float) -> None:
         time.sleep(pause)
 
 
-def read(again: "Callable[[], None] | None") -> bytes:
-    """The next keys; until they come it is painted again and again."""
+def read(again: str) -> bytes:
+    """The next keys; until they come this is painted again and again."""
     while again and not select.select([0], [], [], 0.2)[0]:
-        again()
+        paint(again, 0.03)
     return os.read(0, 100)
 
 
@@ -60,7 +59,7 @@ def main(way: str) -> None:
         while True:
             text = f"\x1b[2J\x1b[H\x1b[?25lquestion {number}\r\n\r\n{menu(way, marked)}"
             paint(text, 0.12 if way == "torn" else 0.0)
-            key = read((lambda text=text: paint(text, 0.03)) if way == "torn" else None)
+            key = read(text if way == "torn" else "")
             if way == "letters":
                 key = held = held + key
             if key == b"\x03":
