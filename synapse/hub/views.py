@@ -167,14 +167,18 @@ class _Folding:
             said.parts = parts or first.parts
             self.view.history[0] = said
         else:
+            self._spoken()
             self.view.history.append(said)
 
     def _state(self, at: float, state: str) -> None:
-        """What was said with the state before belongs to the conversation from now on."""
-        view = self.view
-        if view.status is not None:
-            view.history.append(view.status)
-        view.state, view.status, view.status_at = state, None, at
+        """A state without words; what was said with the one before belongs to the conversation from now on."""
+        self._spoken()
+        self.view.state, self.view.status, self.view.status_at = state, None, at
+
+    def _spoken(self) -> None:
+        """A question comes before its answer, also while it stands."""
+        if self.view.status is not None and self.view.status not in self.view.history:
+            self.view.history.append(self.view.status)
 
     def _ended(self, at: float, position: int, body: Any) -> None:
         view = self.view
