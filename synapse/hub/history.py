@@ -1,6 +1,8 @@
-"""History: what was asked of whom, and what came of it."""
+"""History: what was asked of whom, and what came of it; the newest, one, a page of them, all of them."""
 
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import msgspec
 from msgspec import field
@@ -10,11 +12,15 @@ from synapse.hub.agents import Agents
 from synapse.hub.facts import Canceled, Completed, Failed, Rejected
 from synapse.hub.loop import Call
 from synapse.hub.reading import Texts, stored_message
-from synapse.hub.tasks import Finished, Task, Tasks
+from synapse.hub.tasks import ENDS, INTERRUPTED, Finished, Task, Tasks
 from synapse.log.base import Log, Record
 from synapse.verb import Reply, Request, Verb, query
 
+STATES = ("submitted", "working", *INTERRUPTED, *ENDS.values())
+EXPORTED = 1 << 19  # characters of texts in one page of an export
+AT_ONCE = 50  # tasks whose texts are read together
 _ENDS = {fact.kind: msgspec.json.Decoder(fact) for fact in (Completed, Failed, Canceled, Rejected)}
+_TOKEN = re.compile(r"k[0-9a-f]{1,15}\Z")
 
 
 class HistoryEntry(Reply, kw_only=True):
@@ -49,10 +55,9 @@ Row = tuple[str, str, str, str, int, int]  # id, agent, requester, state, positi
 @query("history.list")
 def history(call: Call, request: HistoryRequest) -> Callable[[Log], HistoryReply]:
     """The newest tasks, with what was asked and answered."""
-    if not 1 <= request.limit <= 1000:
-        raise BadRequest("bad_limit", "limit: from 1 to 1000.")
+    check_limit(request.limit, 1000)
     tasks, agents = call.state(Tasks), call.state(Agents)
-    boxes = _boxes(agents, request.agent, call) if request.agent else ()
+    boxes = boxes_of(call, request.agent)
     rows: list[Row] = [
         (t.id, agents.label(t.box), agents.label(t.requester), t.state, t.position, 0)
         for t in reversed(tasks.live.values())
@@ -64,11 +69,22 @@ def history(call: Call, request: HistoryRequest) -> Callable[[Log], HistoryReply
         if not boxes or done.box in boxes:
             rows.append((id, agents.label(done.box), agents.label(done.requester), done.state, done.position, done.end))
     rows = sorted(rows, key=lambda row: row[4])[-request.limit :]
-    return lambda log: HistoryReply(tasks=_entries(log, rows))
+    return lambda log: HistoryReply(tasks=entries(log, rows))
 
 
-def _boxes(agents: Agents, target: str, call: Call) -> Collection[str]:
-    """The boxes of a target; an automatic name that left is found by its key, id or name."""
+def check_limit(limit: int, most: int) -> None:
+    """A number of rows that may be asked for."""
+    if not 1 <= limit <= most:
+        raise BadRequest("bad_limit", f"limit: from 1 to {most}.")
+
+
+def boxes_of(call: Call, target: str) -> Collection[str]:
+    """The boxes of a target; none for "". A box or a key means itself, and an automatic name that left is found too."""
+    agents = call.state(Agents)
+    if not target:
+        return ()
+    if target in agents.boxes or target in agents.gone:
+        return (target,)
     past = agents.past(target, call.workspace)
     try:
         return {*past, agents.find(target, call.workspace, call.session.user)[0]}
@@ -85,16 +101,22 @@ class TaskShowRequest(Request, kw_only=True):
 @query("history.show")
 def history_show(call: Call, request: TaskShowRequest) -> Callable[[Log], HistoryEntry]:
     """One task with its request and its answer in full."""
+    row = row_of(call, request.task)
+    return lambda log: entries(log, [row])[0]
+
+
+def row_of(call: Call, id: str) -> Row:
+    """What memory holds of a task; NotFound."""
     tasks, agents = call.state(Tasks), call.state(Agents)
-    found: Task | Finished | None = tasks.live.get(request.task) or tasks.finished.get(request.task)
+    found: Task | Finished | None = tasks.live.get(id) or tasks.finished.get(id)
     if found is None:
-        raise NotFound("no_such_task", f"There is no task {request.task[:80]!r}: `synapse history` lists them.")
+        raise NotFound("no_such_task", f"There is no task {id[:80]!r}: `synapse history` lists them.")
     end = found.end if isinstance(found, Finished) else 0
-    row = (request.task, agents.label(found.box), agents.label(found.requester), found.state, found.position, end)
-    return lambda log: _entries(log, [row])[0]
+    return (id, agents.label(found.box), agents.label(found.requester), found.state, found.position, end)
 
 
-def _entries(log: Log, rows: list[Row]) -> list[HistoryEntry]:
+def entries(log: Log, rows: list[Row]) -> list[HistoryEntry]:
+    """The tasks with their texts, read from the log."""
     positions = {row[4] for row in rows} | {row[5] for row in rows if row[5]}
     records = {record.position: record for record in log.at(positions)}
     texts = Texts(log)
@@ -123,4 +145,161 @@ def _entry(texts: Texts, row: Row, first: Record | None, last: Record | None) ->
     return entry
 
 
-VERBS: tuple[Verb, ...] = (history, history_show)
+# -- a page of them, by the time of their state
+
+
+class Where:
+    """Conditions on tasks and their values, for questions to `tasks_all AS t`."""
+
+    def __init__(self, call: Call, agent: str = "", workspace: str = "") -> None:
+        self._sql: list[str] = []
+        self.values: list[Any] = []
+        boxes = boxes_of(call, agent)
+        if boxes:
+            self.add(f"t.box IN ({', '.join('?' * len(boxes))})", *boxes)
+        if workspace:
+            self.add("t.workspace = ?", workspace)
+
+    def add(self, sql: str, *values: Any) -> None:
+        self._sql.append(sql)
+        self.values += values
+
+    def __str__(self) -> str:
+        return " AND ".join(self._sql) or "1"
+
+
+class PageRequest(Request, kw_only=True):
+    """`state` is a task's state, `since` a time of its last change, in seconds since 1970; `token` the `next` of the page
+    before, with the same conditions."""
+
+    agent: str = ""
+    context: str = ""
+    state: str = ""
+    since: float = 0.0
+    limit: int = 50
+    token: str = ""
+    workspace: str = ""
+
+
+class PageRow(Reply, kw_only=True, omit_defaults=False):
+    """A task and when it came to its state."""
+
+    id: str
+    state: str
+    context: str
+    status_at: float
+
+
+class PageReply(Reply, kw_only=True, omit_defaults=False):
+    """`next` is the token of the page behind this one, "" at the end; `total` counts the tasks on all pages."""
+
+    tasks: list[PageRow]
+    next: str
+    total: int
+
+
+@query("tasks.page", tables=("tasks",))
+def page(call: Call, request: PageRequest) -> Callable[[Any], PageReply]:
+    """Tasks by the time of their last change, the newest first; what changes meanwhile moves before the first page."""
+    check_limit(request.limit, 100)
+    if request.state and request.state not in STATES:
+        raise BadRequest("bad_state", f"A state is {', '.join(STATES)}, not {request.state[:40]!r}.")
+    before, where = address_of(request.token), Where(call, request.agent, request.workspace)
+    for column, value in (("context", request.context), ("state", request.state)):
+        if value:
+            where.add(f"t.{column} = ?", value)
+    if request.since:
+        where.add("t.status_at >= ?", request.since)
+
+    def fetch(db: Any) -> PageReply:
+        [[total]] = db.execute(f"SELECT count(*) FROM tasks_all t WHERE {where}", where.values).fetchall()
+        behind = " AND t.changed < ?" if before else ""
+        rows = db.execute(
+            f"SELECT t.task, t.state, t.context, t.status_at, t.changed FROM tasks_all t WHERE {where}{behind}"
+            " ORDER BY t.changed DESC LIMIT ?",
+            (*where.values, *([before] if before else []), request.limit + 1),
+        ).fetchall()
+        more = len(rows) > request.limit
+        rows = rows[: request.limit]
+        return PageReply(
+            tasks=[PageRow(id=id, state=state, context=context, status_at=at) for id, state, context, at, _ in rows],
+            next=token(rows[-1][4]) if more else "",
+            total=total,
+        )
+
+    return fetch
+
+
+def token(address: int) -> str:
+    """How a place in an order of tasks is named to a client."""
+    return f"k{address:x}"
+
+
+def address_of(token: str) -> int:
+    """The place that a token names, 0 for none; BadRequest for what is no token."""
+    if token and not _TOKEN.match(token):
+        raise BadRequest("bad_token", f"{token[:40]!r} is no token of a page: begin again without one.")
+    return int(token[1:], 16) if token else 0
+
+
+# -- all of them
+
+
+class ExportRequest(Request, kw_only=True):
+    """`since` and `until` are times of submission, in seconds since 1970 (0: no bound); `token` is the `next` of the page
+    before. A page ends early where its texts are long."""
+
+    agent: str = ""
+    since: float = 0.0
+    until: float = 0.0
+    limit: int = 200
+    token: str = ""
+    workspace: str = ""
+
+
+class ExportReply(Reply, kw_only=True, omit_defaults=False):
+    """`next` is the token of the page behind this one, "" at the end."""
+
+    tasks: list[HistoryEntry]
+    next: str
+
+
+@query("history.export", tables=("tasks",))
+def export(call: Call, request: ExportRequest) -> Callable[[Any], ExportReply]:
+    """All tasks with their texts in full, in the order in which they were asked, a page at a time."""
+    check_limit(request.limit, 1000)
+    after, where, log = address_of(request.token), Where(call, request.agent, request.workspace), call.hub.log
+    if request.since:
+        where.add("t.submitted_at >= ?", request.since)
+    if request.until:
+        where.add("t.submitted_at < ?", request.until)
+    where.add("t.id > ?", after)
+    label = call.state(Agents).label  # dictionaries are read: from any thread
+
+    def fetch(db: Any) -> ExportReply:
+        rows = db.execute(
+            f"SELECT t.id, t.task, t.box, t.requester, t.state, t.end FROM tasks_all t WHERE {where} ORDER BY t.id LIMIT ?",
+            (*where.values, request.limit + 1),
+        ).fetchall()
+        named = [(id, (task, label(box), label(by), state, id >> 10, end)) for id, task, box, by, state, end in rows]
+        found = list(_until_full(log, named[: request.limit]))
+        last = found[-1][0] if found else 0
+        return ExportReply(tasks=[one for _, one in found], next=token(last) if rows and last < rows[-1][0] else "")
+
+    return fetch
+
+
+def _until_full(log: Log, rows: list[tuple[int, Row]]) -> Iterator[tuple[int, HistoryEntry]]:
+    """The tasks with their texts, at least one, as long as they fit into a page."""
+    size = 0
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
+        for (id, _), one in zip(some, entries(log, [row for _, row in some]), strict=True):
+            length = len(one.text) + len(one.answer)
+            if size and size + length > EXPORTED:
+                return
+            size += length
+            yield id, one
+
+
+VERBS: tuple[Verb, ...] = (history, history_show, page, export)
