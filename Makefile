@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check faults load docs clean
+.PHONY: setup demo test check faults load docs clean binary binary-test binary-release
 
 setup: .venv/ready
 
@@ -23,6 +23,7 @@ check: setup
 	$(BIN)/lint-imports
 
 test: check
+	@echo "not run here: the frozen program (make binary binary-test), fault runs (make faults), measurements (make load)"
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 faults: setup
@@ -31,6 +32,17 @@ faults: setup
 load: setup
 	@missed=; for script in tests/load/*.py; do case $$script in */_*) ;; *) echo "== $$script"; $(BIN)/python $$script || missed="$$missed $$script";; esac; done; \
 	if [ -n "$$missed" ]; then echo "not met:$$missed"; exit 1; fi
+
+# The frozen program (dist/), and what must hold of it; binary-release builds it for older systems, as root on Debian.
+binary: setup
+	$(BIN)/python packaging/build.py
+
+binary-test: setup
+	@ls dist/synapse >/dev/null 2>&1 || { echo "there is no dist/synapse: make binary"; exit 1; }
+	$(BIN)/python -m pytest tests/packaging -m bundle
+
+binary-release: setup
+	$(BIN)/python packaging/release.py
 
 docs: setup
 	$(BIN)/python docs/generate.py
