@@ -7,6 +7,7 @@ The last words of the person decide:
   LONG n            n numbered lines
   TEXT name         the text of that name in `TEXTS`, as it is
   LIMITED           the refusal of a service whose limit is reached
+  REFUSED           the refusal of a request that is wrong
   RUNCMD command    a call of the program's shell tool; after its result: RESULT and its first line
   CALL tool {...}   a call of that tool with these arguments; after its result likewise
   anything else     ECHO: and the words
@@ -42,6 +43,12 @@ LIMIT = {  # as each of the services puts it
     "message": "The usage limit has been reached",
     "plan_type": "plus",
     "resets_in_seconds": 3600,
+}
+REFUSAL = {
+    "type": "invalid_request_error",
+    "code": 400,
+    "message": "The stub refuses this request",
+    "status": "INVALID_ARGUMENT",
 }
 SHELLS = ("exec_command", "shell_command", "local_shell", "shell", "Bash", "bash", "run_shell_command")
 COMMANDS = ("command", "cmd", "script", "commands")
@@ -190,6 +197,9 @@ def begin(
     if "LIMITED" in asked and not result:
         note(request, what="limited", asked=asked)
         raise web.HTTPTooManyRequests(text=json.dumps({"error": LIMIT}), content_type="application/json")
+    if "REFUSED" in asked and not result:
+        note(request, what="refused", asked=asked)
+        raise web.HTTPBadRequest(text=json.dumps({"error": REFUSAL}), content_type="application/json")
     said = decide(clean(asked), tools, result, schema, system)
     note(request, what="asked", asked=asked, result=result, tools=sorted(tools), hidden=schema is not None or not tools,
          answer=said.text, call=said.call)  # fmt: skip
