@@ -40,7 +40,8 @@ class Hub:
     """A hub in this process, without doors: nobody else reaches it.
 
     With a folder it keeps its log there (and no other hub may have that folder); without one nothing is kept.
-    `plugins` are those that are used in place of the installed ones; `disabled` leaves some out.
+    `plugins` are those that are used in place of the installed ones; `disabled` leaves some out: NotFound when it names
+    none of them.
     """
 
     def __init__(
@@ -51,8 +52,8 @@ class Hub:
         disabled: Iterable[str] = (),
     ) -> None:
         self._folder = None if folder is None else Path(folder).absolute()
-        self._plugins = plugins
-        self._disabled = tuple(disabled)
+        self._plugins = None if plugins is None else tuple(plugins)
+        self._disabled = (disabled,) if isinstance(disabled, str) else tuple(disabled)
         self._stack = contextlib.AsyncExitStack()
         self._links: set[Joint] = set()
         self.verbs: Mapping[str, Verb] = {}
@@ -68,6 +69,7 @@ class Hub:
         await self._stack.aclose()
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        used = self._used()
         clock, loop = SystemClock(), asyncio.get_running_loop()
         log: Log = MemoryLog()
         if self._folder is None:
@@ -79,7 +81,6 @@ class Hub:
             log = await asyncio.to_thread(SqliteLog.open, folder / "synapse.db")
             lock.tell(pid=os.getpid())
         stack.callback(log.close)
-        used = door.load(self._disabled) if self._plugins is None else self._plugins
         self.core = Core(
             log,
             clock,
@@ -95,6 +96,17 @@ class Hub:
         await self.core.open(os.getpid())
         stack.callback(self._let_go)
         self.verbs = {verb.name: verb for verb in self.core.verbs if not verb.internal}
+
+    def _used(self) -> list[door.Plugin]:
+        """The plugins that are wanted."""
+        points = door.found() if self._plugins is None else ()
+        names = [plugin.name for plugin in self._plugins or ()] + [point.name for point in points]
+        for name in self._disabled:
+            if name not in names:
+                raise door.absent(name, names)
+        if self._plugins is None:
+            return door.load(self._disabled, points)
+        return [plugin for plugin in self._plugins if plugin.name not in self._disabled]
 
     def _let_go(self) -> None:
         for link in list(self._links):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from synapse.clock import SystemClock
+from synapse.errors import NotFound
 from synapse.event import Fact
 from synapse.hookspecs import GROUP, NAMES, Background, Column, Extension, Guard, Hooks, Reaction, Route, Section
 from synapse.projection import Projection
@@ -72,6 +73,15 @@ def found() -> list[EntryPoint]:
     for point in entry_points(group=GROUP):
         by_name.setdefault(point.name, point)
     return [by_name[name] for name in sorted(by_name)]
+
+
+def absent(name: str, installed: Collection[str]) -> NotFound:
+    """What is told of a name that no plugin has."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name.lower(), installed, 1)
+    known = f"Did you mean '{near[0]}'?" if near else f"There is {', '.join(sorted(installed))}." if installed else ""
+    return NotFound("no_such_plugin", f"There is no plugin '{name[:80]}'. {known}".strip())
 
 
 def load(

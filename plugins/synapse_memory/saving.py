@@ -51,7 +51,11 @@ def save(call: Call, request: SaveRequest) -> SaveReply:
         raise BadRequest("too_large", f"A memory is up to 32 kB, not {size >> 10}: save where the rest lies.")
     workspace = "" if request.global_ else call.workspace
     entries = call.state(Entries)
-    over = tuple(dict.fromkeys(check_key(other) for other in request.supersedes if other != key))
+    over = tuple(dict.fromkeys(check_key(other) for other in request.supersedes))
+    if key in over:
+        raise BadRequest(
+            "supersedes_itself", f"'{key}' is saved now: `supersedes` names other keys that are out of date."
+        )
     for other in over:
         if entries.get(workspace, other) is None:
             raise _absent(entries, workspace, other)

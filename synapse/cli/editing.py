@@ -9,6 +9,12 @@ import tempfile
 from synapse.cli.errors import say
 from synapse.errors import BadRequest, Refused, Unavailable
 
+# Editors that can only be used in a terminal.
+_IN_TERMINALS = frozenset({
+    "ed", "emacs-nox", "helix", "hx", "jed", "joe", "kak", "mcedit", "micro", "mg", "nano", "ne", "neovim", "nvi",
+    "nvim", "pico", "vi", "view", "vim", "vim.basic", "vim.tiny",
+})  # fmt: skip
+
 
 def edited(path: str, scope: str) -> bool:
     """Let a person edit a file; has it changed? BadRequest names the copy that is kept when something is wrong in it."""
@@ -16,6 +22,7 @@ def edited(path: str, scope: str) -> bool:
     from synapse.settings import writing
     from synapse.settings.reading import Wrong, content
 
+    editor = _editor()
     before: str | None = None
     if os.path.lexists(path):
         try:
@@ -27,7 +34,7 @@ def edited(path: str, scope: str) -> bool:
     with open(descriptor, "w", encoding="utf-8", newline="") as file:
         file.write(start)
     while True:
-        _edit(copy, start)
+        _edit(editor, copy, start)
         problems, text = _wrong(copy, scope)
         if not problems:
             break
@@ -45,13 +52,27 @@ def edited(path: str, scope: str) -> bool:
     return True
 
 
-def _edit(copy: str, start: str) -> None:
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+def _editor() -> "list[str]":
+    """The person's editor with its options; Refused where one that needs a terminal would have none."""
+    named = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
-        status = subprocess.run([*shlex.split(editor), copy], check=False).returncode
-    except (OSError, ValueError) as error:
+        words = shlex.split(named) or ["vi"]
+    except ValueError as error:
+        raise Unavailable("no_editor", f"The editor {named!r} cannot be run ({error}): set EDITOR.") from None
+    if os.path.basename(words[0]) in _IN_TERMINALS and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Refused(
+            "no_terminal",
+            f"There is no terminal here for the editor {words[0]}: `synapse config set KEY VALUE` needs none.",
+        )
+    return words
+
+
+def _edit(editor: "list[str]", copy: str, start: str) -> None:
+    try:
+        status = subprocess.run([*editor, copy], check=False).returncode
+    except OSError as error:
         os.unlink(copy)
-        raise Unavailable("no_editor", f"The editor {editor!r} cannot be run ({error}): set EDITOR.") from None
+        raise Unavailable("no_editor", f"The editor {editor[0]!r} cannot be run ({error}): set EDITOR.") from None
     if status:
         with open(copy, encoding="utf-8", errors="replace", newline="") as file:
             untouched = file.read() == start

@@ -53,8 +53,12 @@ def opened(db: "str | None") -> "Iterator[SqliteLog]":
     from synapse.log.sqlite import SqliteLog
 
     path = Path(db or os.path.join(paths.data_folder(), "synapse.db"))
-    if not path.exists():
-        where = "give --db FILE" if db else "`synapse serve` begins one; SYNAPSE_DATA or --db chooses another"
+    if not path.is_file():
+        inside = path / "synapse.db"
+        if path.is_dir() and inside.is_file():
+            raise NotFound("no_log", f"{path} is a folder: the log in it is {inside}.")
+        named = "name the file of a log: synapse.db in a data folder, or a backup"
+        where = named if db else "`synapse serve` begins one; SYNAPSE_DATA or --db chooses another"
         raise NotFound("no_log", f"There is no log {path}: {where}.")
     log = SqliteLog.open(path, read_only=True)
     try:

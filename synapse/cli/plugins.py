@@ -5,7 +5,7 @@ from synapse.cli.command import AS_JSON, Argument, Command
 from synapse.cli.table import table, write
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
-from synapse.errors import NotFound, Refused, SynapseError
+from synapse.errors import Refused, SynapseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,15 +96,14 @@ def disable(name: str, *, as_json: bool) -> int:
 
 def _choose(name: str, as_json: bool, *, wanted: bool) -> int:
     from synapse import settings
-    from synapse.plugins import found
+    from synapse.plugins import absent, found
     from synapse.settings import writing
 
     chosen = settings.value("plugins.disabled")
     assert isinstance(chosen, tuple)
     installed = [point.name for point in found()]
     if name not in installed and not (wanted and name in chosen):
-        known = f" There is {', '.join(installed)}." if installed else ""
-        raise NotFound("no_such_plugin", f"There is no plugin '{name}'.{known}")
+        raise absent(name, installed)
     changed = (name in chosen) == wanted
     if changed:
         changed = writing.member(writing.place("user", ""), "plugins.disabled", name, there=not wanted)

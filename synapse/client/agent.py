@@ -25,8 +25,9 @@ HELD, ENOUGH = 1000, 100  # events that are held for a slow reader before, and a
 KEYLESS = frozenset({
     "agents.attach", "agents.list", "agents.manifest", "agents.report", "agents.show", "agents.signal",
     "agents.wait_gone", "agents.who", "attention.waiting", "blobs.get", "events.follow", "events.page",
-    "history.list", "history.show", "hub.shutdown", "hub.status", "messages.inbox", "messages.next", "messages.show",
-    "offers.list", "plugins.list", "prompts.wait", "state.now", "tasks.get", "tasks.output", "tasks.wait",
+    "external.list", "external.show", "history.export", "history.list", "history.show", "hub.shutdown", "hub.status",
+    "messages.inbox", "messages.next", "messages.show", "offers.list", "plugins.list", "prompts.wait", "state.now",
+    "tasks.get", "tasks.output", "tasks.page", "tasks.wait",
 })  # fmt: skip
 
 

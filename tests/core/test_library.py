@@ -1,6 +1,7 @@
 """The library: a hub in this process, participants without sockets, and events in few letters."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from synapse.client import agent as module
 from synapse.errors import BadRequest, NotFound, Refused, Unavailable
 from synapse.hub.core import VERBS
 from synapse.library import Joint
+from synapse.plugins import Plugin
 from synapse.verb import Shape
 
 BOUND = 10.0
@@ -254,6 +256,20 @@ async def test_a_hub_without_a_folder_keeps_nothing_and_one_with_a_folder_everyt
                 assert len(await alice.inbox()) == expected
                 async with hub.agent("bob") as bob:
                     await bob.send("alice", "hi", mode="silent")
+
+
+async def test_plugins_are_left_out_by_their_names_and_a_name_that_none_has_is_refused() -> None:
+    mine, other = Plugin("mine"), Plugin("other")
+    async with Hub(plugins=[mine, other], disabled=["mine"]) as hub:
+        assert hub.core.plugins == (other,)
+    for wrong, hint in (("mime", "Did you mean 'mine'?"), ("nope", "There is mine, other.")):
+        with pytest.raises(NotFound, match=re.escape(hint)) as refused:
+            async with Hub(plugins=[mine, other], disabled=[wrong]):
+                pass
+        assert refused.value.code == "no_such_plugin"
+    with pytest.raises(NotFound):
+        async with Hub(disabled="nope"):
+            pass
 
 
 async def test_two_hubs_do_not_share_a_folder(tmp_path: Path) -> None:

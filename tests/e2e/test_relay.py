@@ -60,7 +60,11 @@ def test_the_events_of_a_database_file_are_printed_without_a_hub(shell: Shell) -
     assert {"position", "index", "at", "kind", "by", "workspace", "story", "body"} == set(events[0])
     assert shell.ok("ingest", "copy.db", "--cursor", "place") == ""
     assert shell.ok("ingest", "copy.db", "--memory") == ""
-    assert shell.run("ingest", "nothing.db").returncode == 1
+    absent, folder = shell.run("ingest", "nothing.db"), shell.run("ingest", str(shell.data))
+    assert (absent.returncode, folder.returncode) == (1, 1)
+    assert "name the file of a log" in absent.stderr
+    assert "--db" not in absent.stderr
+    assert f"the log in it is {shell.data / 'synapse.db'}" in folder.stderr
 
 
 def test_offers_and_cards_by_commands(shell: Shell) -> None:

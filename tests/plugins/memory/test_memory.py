@@ -175,7 +175,7 @@ async def test_where_too_many_fit_the_newest_are_ranked_and_those_that_are_named
 async def test_what_is_expired_or_superseded_is_marked_and_can_be_left_out(bench: Bench, ada: Peer) -> None:
     await ada("memory.save", key="old", text="note one")
     await ada("memory.save", key="brief", text="note two", ttl=60)
-    await ada("memory.save", key="new", text="note three", supersedes=["old", "new"], evidence="tests/test_x.py")
+    await ada("memory.save", key="new", text="note three", supersedes=["old"], evidence="tests/test_x.py")
     bench.clock.advance(61)
     states = {one["key"]: one["state"] for one in (await ada("memory.list"))["entries"]}
     assert states == {"old": "superseded", "brief": "expired", "new": "fresh"}
@@ -210,6 +210,7 @@ async def test_what_superseded_it_is_gone_so_it_counts_again(ada: Peer) -> None:
         ({"key": "k", "text": "x", "expires": 5}, "bad_expiry"),
         ({"key": "k", "text": "x", "ttl": 5, "expires": 5}, "two_expiries"),
         ({"key": "k", "text": "x", "supersedes": ["nothing"]}, "no_entry"),
+        ({"key": "k", "text": "x", "supersedes": [" k "]}, "supersedes_itself"),
         ({"key": "k"}, "bad_request"),
     ],
 )
