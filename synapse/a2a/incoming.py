@@ -58,7 +58,10 @@ def incoming(message: MessageIn) -> Incoming:
     words: list[str] = []
     for number, part in enumerate(message.parts):
         _take(found, words, part, f"message.parts[{number}]", number)
-    found.text = "\n\n".join(word for word in words if word.strip()) or _NO_TEXT
+    found.text = "\n\n".join(word for word in words if word.strip())
+    if not found.text and not found.attachments:
+        raise invalid("message.parts", "there is nothing in them.")
+    found.text = found.text or _NO_TEXT
     first = found.parts[0]
     if len(found.parts) == 1 and first[0].keys() == {"kind", "value"} and first[0]["kind"] == "text":
         found.parts = []  # what is sent says it all
