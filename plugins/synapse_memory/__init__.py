@@ -34,8 +34,9 @@ def synapse_tables() -> "Iterable[Table]":
 def synapse_verbs() -> "Iterable[Verb]":
     from synapse_memory.looking import READING
     from synapse_memory.saving import CHANGING
+    from synapse_memory.searching import SEARCHING
 
-    return (*CHANGING, *READING)
+    return (*CHANGING, *READING, *SEARCHING)
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""Reading: what is there, what fits some words, one entry with its history, and how much there is."""
+"""Reading: what is there, one entry with its history, and how much there is."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,14 +8,12 @@ from msgspec import Struct, field, json
 from synapse import Call, Reply, Request, Verb, query
 from synapse.errors import BadRequest, NotFound
 from synapse_memory.saving import check_key, check_tags
-from synapse_memory.words import expression
 
 SHORT = 400  # characters of a text in a list
 MOST = 1000  # entries of one answer
-RANKED = 5000  # entries that are ranked; to rank is what a search costs, 1 ms for a thousand
 
 # An entry is superseded while one that was saved later says so.
-_COLUMNS = (
+COLUMNS = (
     "v.id, v.workspace, v.key, v.at, v.author, v.tags, v.evidence, v.supersedes, v.expires, v.deleted, v.current,"
     " (SELECT by FROM memory_over o WHERE o.workspace = v.workspace AND o.key = v.key AND o.id > v.id"
     " ORDER BY o.id DESC LIMIT 1) AS superseded_by"
@@ -59,7 +57,7 @@ def _entry(row: Any, now: float, text: str, **more: Any) -> Entry:
     )  # fmt: skip
 
 
-class _Where:
+class Where:
     """Conditions and their values."""
 
     def __init__(self, call: Call, workspace: str, tags: tuple[str, ...] = (), *, fresh: bool = False) -> None:
@@ -81,7 +79,7 @@ class _Where:
         return " AND ".join(self.sql)
 
 
-def _limit(limit: int, offset: int = 0) -> None:
+def check_limit(limit: int, offset: int = 0) -> None:
     if not 1 <= limit <= MOST or offset < 0:
         raise BadRequest("bad_limit", f"A limit is from 1 to {MOST}.")
 
@@ -106,79 +104,22 @@ class ListRequest(Request, kw_only=True):
 @query("memory.list", tables=("memory",))
 def list_entries(call: Call, request: ListRequest) -> Fetch:
     """The entries, the newest first."""
-    _limit(request.limit, request.offset)
-    where, now = _Where(call, request.workspace, request.tags, fresh=request.fresh), call.at
+    check_limit(request.limit, request.offset)
+    where, now = Where(call, request.workspace, request.tags, fresh=request.fresh), call.at
     sql = (
-        f"SELECT {_COLUMNS}, substr(v.text, 1, {SHORT + 1}) FROM memory_versions v WHERE {where}"
+        f"SELECT {COLUMNS}, substr(v.text, 1, {SHORT + 1}) FROM memory_versions v WHERE {where}"
         " ORDER BY v.id DESC LIMIT ? OFFSET ?"
     )
 
     def fetch(db: Any) -> EntriesReply:
         rows = db.execute(sql, (*where.values, request.limit, request.offset)).fetchall()
-        return EntriesReply(entries=[_short(row[:-1], now, row[-1]) for row in rows])
+        return EntriesReply(entries=[short(row[:-1], now, row[-1]) for row in rows])
 
     return fetch
 
 
-def _short(row: Any, now: float, text: str, **more: Any) -> Entry:
+def short(row: Any, now: float, text: str, **more: Any) -> Entry:
     return _entry(row, now, text[:SHORT], more=len(text) > SHORT, **more)
-
-
-_SOME = "SELECT count(*) FROM (SELECT 1 FROM memory_text WHERE memory_text MATCH ? LIMIT ?)"
-
-
-class SearchReply(EntriesReply, kw_only=True, omit_defaults=False):
-    """`many`: more than 5,000 fit. Then only the newest 5,000 are ranked, and those with the words in key or tags."""
-
-    many: bool = False
-
-
-class SearchRequest(Request, kw_only=True):
-    """`query`: words that must all be there, "a phrase", beginning*, -without, one OR other; the best come first."""
-
-    query: str
-    workspace: str = ""
-    tags: tuple[str, ...] = ()
-    fresh: bool = False
-    limit: int = 20
-
-
-@query("memory.search", tables=("memory",))
-def search(call: Call, request: SearchRequest) -> Callable[[Any], SearchReply]:
-    """The entries that hold some words, the best first, with what was found in them."""
-    _limit(request.limit)
-    words, now = expression(request.query), call.at
-    where = _Where(call, request.workspace, request.tags, fresh=request.fresh)
-    fits = (
-        " FROM memory_text CROSS JOIN memory_versions v ON v.id = memory_text.rowid"
-        f" WHERE memory_text MATCH ? AND {where} AND memory_text.rowid > ?"
-    )
-    best = (
-        f"SELECT {_COLUMNS}, substr(v.text, 1, {SHORT + 1}), snippet(memory_text, 1, '[', ']', '…', 24), memory_text.rank"
-        f"{fits} ORDER BY memory_text.rank LIMIT ?"
-    )
-    newest = f"SELECT memory_text.rowid, {_COLUMNS}{fits} ORDER BY memory_text.rowid DESC LIMIT 1 OFFSET ?"
-
-    def ranked(db: Any, words: str) -> tuple[list[Any], bool]:
-        """The best rows, and whether some were too old to be looked at."""
-        behind = []
-        if db.execute(_SOME, (words, RANKED + 1)).fetchall()[0][0] > RANKED:
-            behind = db.execute(newest, (words, *where.values, 0, RANKED)).fetchall()
-        after = behind[0][0] if behind else 0
-        return db.execute(best, (words, *where.values, after, request.limit)).fetchall(), bool(behind)
-
-    def fetch(db: Any) -> SearchReply:
-        rows, many = ranked(db, words)
-        if many:
-            named, _ = ranked(db, f"({words}) AND {{key tags}} : ({words})")
-            there = {row[0] for row in named}
-            rows = [*named, *(row for row in rows if row[0] not in there)][: request.limit]
-        return SearchReply(
-            entries=[_short(row[:-3], now, row[-3], snippet=row[-2], rank=round(-row[-1], 4)) for row in rows],
-            many=many,
-        )
-
-    return fetch
 
 
 class ShowRequest(Request, kw_only=True):
@@ -201,7 +142,7 @@ def show(call: Call, request: ShowRequest) -> Callable[[Any], ShowReply]:
     """One entry in full, with the history of its key."""
     key, now = check_key(request.key), call.at
     places = ("",) if request.global_ else (request.workspace or call.workspace, "")
-    sql = f"SELECT {_COLUMNS}, v.text FROM memory_versions v WHERE workspace = ? AND key = ? ORDER BY id DESC LIMIT 200"
+    sql = f"SELECT {COLUMNS}, v.text FROM memory_versions v WHERE workspace = ? AND key = ? ORDER BY id DESC LIMIT 200"
 
     def fetch(db: Any) -> ShowReply:
         for workspace in dict.fromkeys(places):
@@ -234,7 +175,7 @@ class StatsReply(Reply, kw_only=True, omit_defaults=False):
 @query("memory.stats", tables=("memory",))
 def stats(call: Call, request: StatsRequest) -> Callable[[Any], StatsReply]:
     """How much is known, by whom, about what."""
-    where, now = _Where(call, request.workspace), call.at
+    where, now = Where(call, request.workspace), call.at
 
     def fetch(db: Any) -> StatsReply:
         def most(sql: str) -> dict[str, int]:
@@ -262,4 +203,4 @@ def stats(call: Call, request: StatsRequest) -> Callable[[Any], StatsReply]:
     return fetch
 
 
-READING: tuple[Verb, ...] = (list_entries, search, show, stats)
+READING: tuple[Verb, ...] = (list_entries, show, stats)

@@ -88,6 +88,7 @@ async def searches(table: kit.Table, ada: Any, draw: random.Random, words: list[
         "one word, as it comes": (lambda: draw.choices(words, cum_weights=weights)[0], 20.0),
         "one rare word": (lambda: draw.choice(words[2000:]), 20.0),
         "a word and a beginning": (lambda: f"{draw.choice(words[50:500])} {draw.choice(words[500:])[:2]}*", 20.0),
+        "a part that no index knows": (lambda: draw.choice(["東京", "🚀"]), 100.0),
         "the two commonest words": (lambda: f"{words[0]} {words[1]}", None),
     }
     for name, (query, most) in kinds.items():

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import synapse_memory
-from synapse_memory import looking
+from synapse_memory import searching
 from synapse_memory.entries import Entries
 
 from synapse.errors import BadRequest, NotFound
@@ -152,7 +152,7 @@ async def test_a_word_in_the_key_counts_more_than_one_in_the_text(ada: Peer) -> 
 async def test_where_too_many_fit_the_newest_are_ranked_and_those_that_are_named_so(
     bench: Bench, ada: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looking, "RANKED", 5)
+    monkeypatch.setattr(searching, "RANKED", 5)
     await ada("memory.save", key="release", text="how we do it")
     await ada("memory.save", key="notes/old", text="a release, and a release, and draft", tags=["release", "draft"])
     for number in range(12):
@@ -195,6 +195,52 @@ async def test_what_superseded_it_is_gone_so_it_counts_again(ada: Peer) -> None:
     await ada("memory.save", key="new", text="two", supersedes=["old"])
     await ada("memory.delete", key="new")
     assert (await ada("memory.show", key="old"))["entry"]["state"] == "fresh"
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("知事", ["b", "a"]),
+        ("東京", ["東京/塔", "b", "a"]),
+        ("東京 知事", ["b", "a"]),
+        ("東京 -知事", ["東京/塔"]),
+        ("東京 tower", ["東京/塔"]),
+        ("東京 TOWER OR 会議", ["東京/塔", "b"]),
+        ("GPU性能", ["c"]),
+        ("gpu性能", ["c"]),
+        ("서울", ["c"]),
+        ("타워", []),
+        ("🚀", ["d", "c"]),
+        ("🚀 release", ["d"]),
+        ("release -🚀", ["e"]),
+        ("❤️", ["e"]),
+        ("❤", ["e"]),
+        ('"東京 TOWER"', ["東京/塔"]),
+        ("→", ["e"]),
+    ],
+)
+async def test_parts_of_words_without_blanks_and_symbols_are_found(ada: Peer, query: str, expected: list[str]) -> None:
+    await ada("memory.save", key="a", text="東京都知事は新しい条例を発表した")
+    await ada("memory.save", key="b", text="会議: 東京都の知事と")
+    await ada("memory.save", key="c", text="GPU性能 서울에서 🚀")
+    await ada("memory.save", key="d", text="the 🚀 release")
+    await ada("memory.save", key="東京/塔", text="東京 Tower")
+    await ada("memory.save", key="e", text="a release with ❤️ → done")
+    assert await found(ada, query) == expected
+
+
+async def test_what_was_found_so_is_shown_and_only_the_newest_are_looked_through(
+    ada: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        await ada("memory.save", key=f"k{number}", text="前" * 100 + "東京" + "後" * 100)
+    reply = await ada("memory.search", query="東京", limit=2)
+    assert [one["key"] for one in reply["entries"]] == ["k3", "k2"]
+    assert reply["entries"][0]["snippet"] == "…" + "前" * 60 + "[東京]" + "後" * 60 + "…"
+    assert reply["many"] is False
+    monkeypatch.setattr(searching, "SCANNED", 3)
+    reply = await ada("memory.search", query="東京")
+    assert ([one["key"] for one in reply["entries"]], reply["many"]) == (["k3", "k2", "k1"], True)
 
 
 @pytest.mark.parametrize(
