@@ -1,8 +1,11 @@
 """Plugins: found by entry points, asked once, contained: one that fails is reported and left out, the rest runs."""
 
+import importlib
 import inspect
 import logging
+import os
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import wraps
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
+from synapse import paths
 from synapse.clock import SystemClock
 from synapse.errors import NotFound
 from synapse.event import Fact
@@ -69,10 +73,19 @@ class Plugin:
 
 def found() -> list[EntryPoint]:
     """Every plugin that is installed, by name; the first of a name counts."""
+    see_installed()
     by_name: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUP):
         by_name.setdefault(point.name, point)
     return [by_name[name] for name in sorted(by_name)]
+
+
+def see_installed() -> None:
+    """What `plugins install` has brought can be imported: behind everything that synapse itself is made of."""
+    site = paths.plugin_site(paths.data_folder())
+    if site not in sys.path and os.path.isdir(site):
+        sys.path.append(site)
+    importlib.invalidate_caches()
 
 
 def absent(name: str, installed: Collection[str]) -> NotFound:
@@ -281,18 +294,31 @@ def fit(plugins: Iterable[Plugin], verbs: Iterable[Verb], kinds: Iterable[str], 
     taken = {name.partition(".")[0] for name in (*core, *kinds)} | set(projections) | {"plugins", "synapse", "disabled"}
     working = [plugin for plugin in plugins if plugin.works]
     there = core | {verb.name: verb for plugin in working for verb in plugin.verbs}
+    subjects = {name.partition(".")[0] for name in core} | {plugin.name for plugin in working}
     for plugin in working:
-        why = f"the core has a '{plugin.name}' already" if plugin.name in taken else _misfit(plugin, there)
+        clash = f"the core has a '{plugin.name}' already" if plugin.name in taken else ""
+        why = clash or _unguarded(plugin, there, subjects) or _misfit(plugin, there)
         if why:
             plugin.leave_out(why)
             logger.error("the plugin %s is left out: %s", plugin.name, why)
 
 
+def _unguarded(plugin: Plugin, there: dict[str, Verb], subjects: Collection[str]) -> str:
+    """Why a guard of it would never be asked; what is another plugin's, which may come, may be guarded."""
+    for name in sorted({name for guard in plugin.guards for name in guard.verbs}):
+        subject, dot, _ = name.partition(".")
+        if name in there and there[name].shape is not Shape.CHANGE:
+            return f"it guards {name}, which changes nothing"
+        if name not in there and (not dot or subject in subjects):
+            from difflib import get_close_matches
+
+            changing = [verb.name for verb in there.values() if verb.shape is Shape.CHANGE and not verb.internal]
+            near = get_close_matches(name, changing, 1)
+            return f"it guards {name}, which is not there{f': did you mean {near[0]}?' if near else ''}"
+    return ""
+
+
 def _misfit(plugin: Plugin, there: dict[str, Verb]) -> str:
-    for guard in plugin.guards:
-        for name in guard.verbs:
-            if name in there and there[name].shape is not Shape.CHANGE:
-                return f"it guards {name}, which changes nothing"
     for route in plugin.routes:
         verb = there.get(route.verb)
         if verb is None or verb.internal:

@@ -215,6 +215,12 @@ def test_a_plugin_named_like_a_part_of_the_core_is_left_out(name: str) -> None:
     ("hooks", "said"),
     [
         ({"guards": (Guard(frozenset({"agents.list"}), print),)}, "changes nothing"),
+        (
+            {"guards": (Guard(frozenset({"messages.sned"}), print),)},
+            "guards messages.sned, which is not there: did you mean messages.send?",
+        ),
+        ({"guards": (Guard(frozenset({"pad.addd"}), print),)}, "did you mean pad.add?"),
+        ({"guards": (Guard(frozenset({"send"}), print),)}, "guards send, which is not there"),
         ({"routes": (Route("GET", "/pad", "pad.nothing"),)}, "not there"),
         ({"routes": (Route("GET", "/pad", "pad.done"),)}, "not there"),
         ({"routes": (Route("GET", "/pad/{page}", "pad.lines"),)}, "names page"),
@@ -228,6 +234,18 @@ def test_what_refers_to_something_that_is_not_there_is_left_out(hooks: Any, said
     found = fitted(**hooks)
     assert said in found
     assert bool(said) == bool(found)
+
+
+def test_a_guard_of_another_plugin_counts_when_that_one_is_there() -> None:
+    other = plugins.of("pad", pad())
+    for there, verb_, wrong in (
+        ([other], "pad.add", ""),
+        ([other], "pad.nothing", "not there"),
+        ([], "pad.nothing", ""),
+    ):
+        mine = plugins.of("mine", module(guards=(Guard(frozenset({verb_}), print),)))
+        plugins.fit([mine, *there], VERBS, [fact.kind for fact in CORE], [Agents.name])
+        assert (wrong in mine.failure, bool(mine.failure)) == (True, bool(wrong))
 
 
 def test_a_disabled_plugin_is_not_even_imported() -> None:
