@@ -17,6 +17,7 @@ class Rule:
     """One thing that a source may say. Fields of what is reported are named by their paths (see `picking`)."""
 
     source: str = field(metadata={"key": "from"})
+    counts_as: str = field(default="", metadata={"key": "as"})  # the source whose word it is taken for; else its own
     event: str = ""  # a hook's, or a stream's
     match: re.Pattern[str] | None = None  # what a terminal's signal says; its named groups are the fields
     when: dict[str, Any] = field(default_factory=dict)
@@ -86,6 +87,7 @@ class Stream:
     url: str = ""  # http, of this machine
     login: str = ""  # the name and the password that it wants there
     event: str = "type"
+    time: str = ""  # the field with the time of an event (ISO 8601): what is older than the agent is passed over
 
     def __post_init__(self) -> None:
         if bool(self.file) == bool(self.url):

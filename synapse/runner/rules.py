@@ -26,11 +26,12 @@ class Told:
     command: str | None = None  # None: it says nothing of one
     prompt: str = ""
     usage: Mapping[str, int] = field(default_factory=dict)
+    by: str = ""  # where it came from, if it counts as the word of another source
 
     @property
     def label(self) -> str:
         """What `synapse status` says it was told by."""
-        return f"{self.source} {self.event}".strip()
+        return f"{self.by or self.source} {self.event}".strip()
 
 
 class Hearing:
@@ -97,7 +98,7 @@ class Hearing:
         }
         choices = picking.text(fields, rule.choices, "\n")
         return Told(
-            rule.source,
+            rule.counts_as or rule.source,
             event,
             rule.status,
             rule.takes,
@@ -109,4 +110,5 @@ class Hearing:
             command=picking.text(fields, rule.command) if rule.command else None,
             prompt=picking.text(fields, rule.prompt),
             usage=usage,
+            by=rule.source if rule.counts_as else "",
         )

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from synapse.client.lines import loads
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 LOOK_AGAIN = 0.1  # seconds between looks at a file
 AWAKE = 10.0  # seconds for which it is looked at after the program has given any sign of life; then it costs nothing
 CHUNK = 1 << 20
+RECENT = 1 << 18  # bytes of a file with a past that are read
 
 OnEvent = Callable[[str, str, Mapping[str, Any]], None]
 
@@ -29,6 +31,7 @@ class Follower:
         self._values = values
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
+        self._began = datetime.now(UTC)
         self._seen = self._loop.time()  # when the program last gave a sign of life
         self._sign = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._follow())
@@ -44,7 +47,8 @@ class Follower:
     async def _follow(self) -> None:
         path, place, rest = "", 0, b""
         while True:
-            path = path or self._path()
+            if (found := self._path()) and found != path:
+                path, place, rest = found, self._begin(found), b""
             if path:
                 place, content = _more(path, place)
                 *lines, rest = (rest + content).split(b"\n")
@@ -52,6 +56,7 @@ class Follower:
                     self._tell(line)
                 if content:
                     self.wake()
+                    await asyncio.sleep(0)
                     continue
             if self._loop.time() - self._seen < AWAKE:
                 await asyncio.sleep(LOOK_AGAIN)
@@ -60,15 +65,26 @@ class Follower:
                 await self._sign.wait()
 
     def _path(self) -> str:
+        """Where it is by now; "" when it is not there."""
         path = fill(self._stream.file, self._values)
         return path if os.path.exists(path) else ""
+
+    def _begin(self, path: str) -> int:
+        """From where on a file is read that has just been found: of one with a past, the end."""
+        return max(0, os.stat(path).st_size - RECENT) if self._stream.time else 0
+
+    def _is_old(self, fields: Mapping[str, Any]) -> bool:
+        try:
+            return datetime.fromisoformat(picking.text(fields, self._stream.time)) < self._began
+        except (ValueError, TypeError):  # it has none, or no time zone
+            return False
 
     def _tell(self, line: bytes) -> None:
         try:
             fields = loads(line)
         except (ValueError, RecursionError):
             return
-        if isinstance(fields, dict):
+        if isinstance(fields, dict) and not (self._stream.time and self._is_old(fields)):
             self._on_event(self._name, picking.text(fields, self._stream.event), fields)
 
 

@@ -75,7 +75,10 @@ class Turns:
         turn = self._turn
         if turn is None or self._status.is_earlier(told):
             return
-        turn.said, turn.failure = told.answer or turn.said, told.failure or turn.failure
+        if told.answer:
+            turn.said, turn.failure = told.answer, ""  # it has gone on behind what failed
+        if told.failure:
+            turn.failure = told.answer or told.failure
         for name, count in told.usage.items():
             turn.usage[name] = turn.usage.get(name, 0) + count
 
@@ -144,7 +147,7 @@ class Turns:
         text, usage = turn.said if "signal" in self._profile.answer_from else "", turn.usage
         source = "signal"
         if not text or (reader.counts and not usage):
-            patience = COUNTED_WITHIN if text else None
+            patience = COUNTED_WITHIN if text or turn.failure else None
             found, counted = await reader.answer(turn.typed, turn.before, within=patience, said=text)
             turn.usage = usage or counted
             if not text:
@@ -163,7 +166,7 @@ class Turns:
         more: dict[str, Any] = {"usage": dict(turn.usage)} if turn.usage else {}
         if turn.failure:
             more |= {"failed": True, "reason": "agent"}
-            text = turn.said or turn.failure
+            text = turn.failure
         self._link.change("tasks.complete", task=turn.message.task, text=text, source=source, **more)
 
     def _handed_in(self, task: "asyncio.Task[None]") -> None:

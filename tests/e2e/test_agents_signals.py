@@ -25,6 +25,11 @@ merge = ["--settings"]
 text = '''{{"hooks": {{"Begin": ["{{hook}} Begin"], "Submit": ["{{hook}} Submit"], "Ask": ["{{hook}} Ask"],
   "Stop": ["{{hook}} Stop"]}}, "allow": ["{{synapse}} reply"]}}'''
 
+[stream.record]
+file = "{{record}}"
+event = "kind"
+time = "at"
+
 [session]
 id = "session"
 file = "record"
@@ -46,6 +51,13 @@ from = "hook"
 event = "Ask"
 status = "WAITING"
 question = "what"
+
+[[signal]]
+from = "record"
+event = "broke"
+as = "hook"
+status = "READY"
+failure = "text"
 
 [[signal]]
 from = "hook"
@@ -236,6 +248,14 @@ def test_a_limit_fails_the_task_and_holds_the_next(house: House, name: str) -> N
 def test_a_failure_that_it_reports_fails_the_task(house: House, name: str) -> None:
     ended = house.task(house.queue(name, "FAIL a try"))
     assert (ended["state"], ended["reason"], ended["answer"]) == ("failed", "agent", "It is the end of a try.")
+
+
+def test_a_failure_that_only_its_record_tells_fails_the_task_at_once(house: House, name: str) -> None:
+    for word in ("here", "there"):
+        ended = house.task(house.queue(name, f"BREAK {word}"))
+        assert (ended["state"], ended["reason"], ended["answer"]) == ("failed", "agent", f"It broke at {word}.")
+        assert house.status(name)["live"]["source"] == "record broke"
+    assert house.send(name, "ECHO behind it") == "ECHO behind it"
 
 
 def test_an_enter_that_is_swallowed_is_pressed_once_more(house: House, name: str) -> None:

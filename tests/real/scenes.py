@@ -139,6 +139,16 @@ def interrupts(house: RealHouse, mark: str, name: str = "bob") -> None:
     assert ended(house, task)["state"] == "canceled"
 
 
+def fails_with_its_reason(house: RealHouse, within: float = 5.0, name: str = "bob") -> None:
+    """What its model's service refuses fails the task, soon and with the reason; the next one is answered."""
+    began = time.monotonic()
+    told = ended(house, house.queue(name, "REFUSED now"))
+    assert (told["state"], told["reason"]) == ("failed", "agent"), told
+    assert "The stub refuses this request" in told["answer"]
+    assert time.monotonic() - began < within
+    assert house.send(name, "PING behind it") == "PONG behind"
+
+
 def leaves_nothing(house: RealHouse, glass: Glass, name: str = "bob") -> None:
     """`synapse stop` ends it and everything that it has started, and the terminal is as it was."""
     child, before = house.status(name)["child_pid"], house.mine()

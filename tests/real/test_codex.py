@@ -70,9 +70,13 @@ def test_a_message_waits_for_a_persons_draft(house: RealHouse) -> None:
     scenes.a_draft_holds_it_back(house, house.glasses[0], b"\x7f" * 14)
 
 
-def test_a_turn_that_fails_ends_though_it_says_nothing_of_that(house: RealHouse) -> None:
-    told = scenes.ended(house, house.queue("bob", "LIMITED now"), 15)
-    assert told["answer"] == "MISSING_REPLY"
+def test_what_its_service_refuses_fails_the_task_with_the_reason(house: RealHouse) -> None:
+    scenes.fails_with_its_reason(house)
+
+
+def test_a_limit_that_it_runs_into_fails_the_task(house: RealHouse) -> None:
+    told = scenes.ended(house, house.queue("bob", "LIMITED now"))
+    assert (told["state"], told["answer"]) == ("failed", "exceeded retry limit, last status: 429 Too Many Requests")
     assert house.send("bob", "PING behind it") == "PONG behind"
 
 

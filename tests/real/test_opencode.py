@@ -82,6 +82,10 @@ def test_a_dialog_is_told_with_its_choices_and_answered_from_outside(house: Real
     scenes.asks_and_is_answered(house, 3, answer="reject", mark="no")
 
 
+def test_what_its_service_refuses_fails_the_task_with_the_reason(house: RealHouse) -> None:
+    scenes.fails_with_its_reason(house)
+
+
 def test_it_is_interrupted_in_its_own_way(house: RealHouse) -> None:
     scenes.interrupts(house, "stopped")
 
