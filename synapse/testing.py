@@ -201,6 +201,7 @@ class Bench:
         core.reactions.close()
         hub.suspended = True
         await core.background.close()
+        await hub.retention.close()
         if hub.tables is not None:
             hub.tables.stop()
         hub.readers.shutdown(wait=True, cancel_futures=True)

@@ -14,7 +14,10 @@ from synapse.hub import (
     blobs,
     external,
     external_work,
+    forgetting,
     history,
+    history_search,
+    history_trace,
     inbox,
     joining,
     looking,
@@ -23,6 +26,7 @@ from synapse.hub import (
     offers,
     plugged,
     reports,
+    retention,
     subscriptions,
     talking,
     watching,
@@ -69,6 +73,10 @@ VERBS: tuple[Verb, ...] = (
     *work.VERBS,
     *talking.VERBS,
     *history.VERBS,
+    *history_search.VERBS,
+    *history_trace.VERBS,
+    *forgetting.VERBS,
+    *retention.VERBS,
     *external.VERBS,
     *external_work.VERBS,
     *offers.VERBS,
@@ -119,7 +127,7 @@ class Core:
         cache: Path | None = None,
     ) -> None:
         self.plugins = tuple(plugins)
-        projections: list[Projection] = [Workspaces(), Agents(), Tasks(), Mailbox(), Offers(), Prompts(), External()]
+        projections: list[Projection] = [Workspaces(), Agents(), Tasks(), Mailbox(), Offers(), Prompts(), forgetting.Forgotten(), External()]
         fit(self.plugins, VERBS, [fact.kind for fact in CORE], [projection.name for projection in projections])
         working = [plugin for plugin in self.plugins if plugin.works]
         projections += [projection for plugin in working for projection in plugin.projections]
@@ -136,6 +144,7 @@ class Core:
         self.background = Backgrounds(self.hub, self.verbs, working)
         self.hub.place.plugins, self.hub.place.failures = self.plugins, self.failures
         self.hub.subscriptions = Subscriptions(self.hub)
+        self.hub.retention = retention.Retention(self.hub)
         self.hub.watching = Watching(self.hub)
         self.recovery = Recovery(self.hub, retry=retry, folded=self._folded, whole=self._whole)
         self.deliveries = Deliveries(self.hub)
@@ -150,6 +159,7 @@ class Core:
         """Get level with the log, take the lease, and answer from now on."""
         self._pid = pid
         level = await self.recovery.load()
+        self.hub.texts_kept = (await asyncio.to_thread(retention.chosen)).enabled
         self._follow()
         self.hub.resume()
         self._lease()
@@ -157,6 +167,7 @@ class Core:
         self.sweeper.soon()
         self.reactions.look()
         self.background.start()
+        self.hub.retention.start()
         return level
 
     def _follow(self) -> None:
@@ -164,7 +175,8 @@ class Core:
         if self._followed and self._cache is None:
             raise ValueError("a plugin has tables: they need a cache file")
         if self._cache is not None:
-            self.hub.tables = Tables(self.hub, self._cache, [TasksTable(self.hub.log.blob), *self._followed])
+            own = TasksTable(self.hub.log.blob, texts=self.hub.texts_kept)
+            self.hub.tables = Tables(self.hub, self._cache, [own, *self._followed])
 
     def failures(self) -> dict[str, str]:
         """What is out of order, and why: projections, tables, background work, reactions, plugins that are left out."""
@@ -222,6 +234,7 @@ class Core:
         self.notices.close()
         self.reactions.close()
         await self.background.close()
+        await self.hub.retention.close()
         hub = self.hub
         hub.turn_away(STOPPING)
         if not hub.suspended and not hub.read_only:

@@ -25,6 +25,7 @@ from synapse.log.writer import Writer
 from synapse.verb import Pending, Permission, Shape, Verb
 
 if TYPE_CHECKING:
+    from synapse.hub.retention import Retention
     from synapse.hub.subscriptions import Subscriptions
     from synapse.hub.tables import Tables
     from synapse.hub.watching import Watching
@@ -36,6 +37,7 @@ Answer = Callable[[int, Any], None]  # (position, the reply's JSON or a SynapseE
 Prepare = Callable[[Session, Any], Awaitable[Any]]  # (who asks, the request); what it gives is the call's `found`
 LONGEST_WAIT = 60.0
 MOST_BYTES = 512 * 1024  # of one record
+MOST_FRESH = 10_000  # blobs that are remembered as stored lately
 STOPPING = Unavailable("stopping", "The hub is stopping: ask again in a moment.")
 
 
@@ -116,6 +118,10 @@ class Hub:
         self.guards: dict[str, list[Callable[[Call, Any], None]]] = {}  # what may refuse a verb, by its name
         self.preparations: dict[str, Prepare] = {}  # what a change needs from outside before it is decided, by verb
         self.tables: Tables | None = None
+        self.texts_kept = True  # may what was asked and answered be searched?
+        self.retention: Retention
+        self.fresh_blobs: dict[str, float] = {}  # what was stored lately may not be named by an event yet (monotonic)
+        self.storing = 0  # blobs that are on their way to the disk
         self.place = Place()
         self.subscriptions: Subscriptions
         self.watching: Watching
@@ -276,9 +282,13 @@ class Hub:
         content = text if isinstance(text, bytes) else text.encode()
 
         def stored(future: "asyncio.Future[str]") -> None:
+            self.storing -= 1
             if future.cancelled() or future.exception() is not None:
                 self.refuse(Unavailable("storage_unavailable", "The long text could not be stored: try again."), answer)
             else:
+                self.fresh_blobs[future.result()] = self.clock.monotonic()
+                if len(self.fresh_blobs) > MOST_FRESH:
+                    del self.fresh_blobs[next(iter(self.fresh_blobs))]
                 self.ask(
                     session,
                     verb,
@@ -286,6 +296,7 @@ class Hub:
                     answer,
                 )
 
+        self.storing += 1
         asyncio.wrap_future(self.writer.run(lambda log: log.put_blob(content))).add_done_callback(stored)
 
     def _commit(self, call: Call, key: str, sum: bytes, hash: bytes, reply: bytes, answer: Answer) -> None:

@@ -16,6 +16,7 @@ from synapse.hub.facts import (
     DeadLettered,
     Delivered,
     Failed,
+    LogForgotten,
     OutcomeUnknown,
     Read,
     Rejected,
@@ -86,6 +87,7 @@ class Mailbox:
             Failed,
             Canceled,
             Rejected,
+            LogForgotten,
         )
     )
 
@@ -120,6 +122,9 @@ class Mailbox:
                     queues[box].append(order)
         elif isinstance(body, Renamed):
             self._rename(body.old_box, intern(body.box))
+        elif isinstance(body, LogForgotten):
+            gone = frozenset(body.stories)
+            self.dead = deque((letter for letter in self.dead if letter.id not in gone), DEAD_LETTERS_KEPT)
         elif isinstance(body, (Completed, Failed, Canceled, Rejected)):
             self._take(body.box, body.task)
         else:

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct, json
 
 from synapse.event import Event
-from synapse.hub.facts import Left, PromptAnswered, PromptClosed
+from synapse.hub.facts import Left, LogForgotten, PromptAnswered, PromptClosed
 from synapse.hub.loop import Hub
 from synapse.hub.sessions import Session
 
@@ -38,7 +38,7 @@ class Prompts:
 
     name = "prompts"
     version = 1
-    kinds = frozenset({PromptAnswered.kind, PromptClosed.kind, Left.kind})
+    kinds = frozenset({PromptAnswered.kind, PromptClosed.kind, Left.kind, LogForgotten.kind})
 
     def __init__(self) -> None:
         self.reset()
@@ -66,6 +66,9 @@ class Prompts:
         elif isinstance(body, Left):
             for answer in [one for one in self.open.values() if one.agent == body.key]:
                 self._close(answer.id, "gone", "The agent has left.")
+        elif isinstance(body, LogForgotten):
+            for story in body.stories:
+                self.over.pop(story, None)
 
     def _close(self, id: str, outcome: str, reason: str) -> None:
         answer = self.open.pop(id, None)

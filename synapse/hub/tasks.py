@@ -14,6 +14,7 @@ from synapse.hub.facts import (
     Completed,
     Failed,
     InputRequired,
+    LogForgotten,
     Rejected,
     Renamed,
     Resumed,
@@ -78,7 +79,7 @@ class Tasks:
     version = 3
     kinds = frozenset(
         {Submitted.kind, Working.kind, InputRequired.kind, Resumed.kind, WaitEnded.kind, Renamed.kind}
-        | {Completed.kind, Failed.kind, Canceled.kind, Rejected.kind}
+        | {Completed.kind, Failed.kind, Canceled.kind, Rejected.kind, LogForgotten.kind}
     )
 
     def __init__(self) -> None:
@@ -110,6 +111,9 @@ class Tasks:
             )
         elif isinstance(body, Renamed):
             self._rename(body.old_box, intern(body.box))
+        elif isinstance(body, LogForgotten):
+            for story in body.stories:
+                self.finished.pop(story, None)
         else:
             task = self.live.get(body.task)
             if task is None:

@@ -150,6 +150,9 @@ class Log(Protocol):
     def blob(self, sum: str) -> bytes | None:
         """The content stored under a sum."""
 
+    def sums(self) -> list[str]:
+        """The sums of all contents."""
+
     def drop_blobs(self, sums: Collection[str]) -> int:
         """Remove contents for ever; returns how many went."""
 

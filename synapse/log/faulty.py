@@ -72,6 +72,9 @@ class FaultyLog:
     def put_blob(self, content: bytes) -> str:
         return self._write("put_blob", lambda: self._log.put_blob(content))
 
+    def sums(self) -> list[str]:
+        return self._read(self._log.sums)
+
     def drop_blobs(self, sums: Collection[str]) -> int:
         return self._write("drop_blobs", lambda: self._log.drop_blobs(sums))
 

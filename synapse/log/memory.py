@@ -92,6 +92,9 @@ class MemoryLog:
     def blob(self, sum: str) -> bytes | None:
         return self._blobs.get(sum)
 
+    def sums(self) -> list[str]:
+        return list(self._blobs)
+
     def drop_blobs(self, sums: Collection[str]) -> int:
         with self._gate:
             return sum(self._blobs.pop(name, None) is not None for name in set(sums))

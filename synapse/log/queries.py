@@ -116,6 +116,12 @@ def blob(connection: Connection, sum: bytes) -> bytes | None:
     return rows[0][0] if rows else None
 
 
+def sums(connection: Connection) -> list[str]:
+    """The sums of all contents."""
+    rows: list[Any] = connection.execute("SELECT lower(hex(sum)) FROM blobs").fetchall()
+    return [row[0] for row in rows]
+
+
 def _bound(connection: Connection, after: int, until: int, limit: int) -> int:
     """The position of the `limit`-th record after a position, or `until`."""
     sql = "SELECT position FROM records WHERE position > ? AND position <= ? ORDER BY position LIMIT 1 OFFSET ?"

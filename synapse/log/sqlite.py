@@ -177,6 +177,10 @@ class SqliteLog:
         with self._readers.page() as connection:
             return queries.blob(connection, bytes.fromhex(sum))
 
+    def sums(self) -> list[str]:
+        with self._readers.page() as connection:
+            return queries.sums(connection)
+
     def follow(self, listener: Callable[[int], None]) -> Callable[[], None]:
         return self._listeners.add(listener)
 

@@ -204,6 +204,16 @@ _DECLARED = {
             )
             for name in ("claude", "gemini", "codex", "opencode", "copilot", "qwen")
         ),
+        Setting("history.enabled", bool, True, "May what was asked and answered be searched? Else its words are not indexed."),
+        Setting("history.keep_days", float, 0.0, "Finished tasks are forgotten after so many days; 0: never.", least=0),
+        Setting(
+            "history.max_size_mb", float, 0.0,
+            "The oldest finished tasks are forgotten when all take more than so many megabytes; 0: never.", least=0,
+        ),
+        Setting(
+            "history.prices", tuple, (),
+            "What a million tokens cost, for `synapse history stats`: `input=3`, or of one profile `claude.output=15`.",
+        ),
         Setting("plugins.disabled", tuple, (), "Plugins that the hub and the commands leave out, by name."),
     )
 }  # fmt: skip
