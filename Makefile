@@ -42,7 +42,7 @@ binary-test: setup
 	$(BIN)/python -m pytest tests/packaging -m bundle
 
 binary-release: setup
-	$(BIN)/python packaging/release.py
+	$(BIN)/python packaging/release.py $(OPTIONS)
 
 docs: setup
 	$(BIN)/python docs/generate.py

@@ -1,0 +1,67 @@
+"""The release workflow, as far as it can be looked at without running it: its form, its scripts, what it calls."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.packaging.boxes import ROOT
+
+FILE = ROOT / ".github" / "workflows" / "release.yml"
+
+
+@pytest.fixture(scope="module")
+def jobs() -> dict[str, Any]:
+    found: dict[str, Any] = YAML(typ="safe").load(FILE)["jobs"]
+    return found
+
+
+def scripts(jobs: dict[str, Any]) -> list[str]:
+    return [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+
+
+def systems(job: dict[str, Any]) -> set[str]:
+    return {one["system"] for one in job["strategy"]["matrix"]["include"]}
+
+
+def test_it_is_a_workflow_by_its_schema() -> None:
+    words = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(FILE)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_its_scripts_can_be_read_by_a_shell(jobs: dict[str, Any], tmp_path: Path) -> None:
+    assert len(scripts(jobs)) >= 6
+    for script in scripts(jobs):
+        plain = re.sub(r"\$\{\{[^}]*\}\}", "VALUE", script)
+        done = subprocess.run(["bash", "-n", "-c", plain], capture_output=True, text=True, timeout=10, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_what_it_calls_is_there(jobs: dict[str, Any]) -> None:
+    called = "\n".join(scripts(jobs))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^make ([a-z-]+)", called, re.MULTILINE)) <= targets
+    for path in re.findall(r"packaging/\w+\.py", called):
+        assert (ROOT / path).exists()
+
+
+def test_every_system_that_is_built_must_be_in_the_release(jobs: dict[str, Any]) -> None:
+    built = systems(jobs["linux"]) | systems(jobs["macos"])
+    assert built == {"linux-x86_64", "linux-arm64", "macos-x86_64", "macos-arm64"}
+    wanted = next(script for script in scripts(jobs) if "for system in" in script)
+    listed = re.search(r"for system in (.+); do", wanted)
+    assert listed
+    assert set(listed[1].split()) == built
+    assert set(jobs["release"]["needs"]) == {"linux", "macos"}
+
+
+def test_every_job_tests_what_it_has_packed(jobs: dict[str, Any]) -> None:
+    for name in ("linux", "macos"):
+        steps = [step.get("run", step.get("uses", "")) for step in jobs[name]["steps"]]
+        tested = next(index for index, step in enumerate(steps) if "selftest.py unpacked/synapse" in step)
+        assert steps[tested + 1].startswith("actions/upload-artifact")
