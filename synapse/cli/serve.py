@@ -38,6 +38,7 @@ def serve(
     metrics: bool,
     no_metrics: bool,
     metrics_token: str,
+    no_agent_ports: bool,
 ) -> int:
     """Run the hub here until Ctrl-C; with --stop, end the one that runs."""
     _check(port, max_clients, rate, burst)
@@ -62,6 +63,7 @@ def serve(
             rate=rate,
             burst=burst,
             log_level=log_level,
+            agent_ports=False if no_agent_ports else None,
         )
     except BadRequest as error:
         if ready_fd is not None:  # whoever wants a hub is told why there is none
@@ -194,6 +196,7 @@ _SERVE = (
     Option("--metrics", flag=True, help="Tell /metrics also when other machines can ask."),
     Option("--no-metrics", flag=True, help="No /metrics."),
     Option("--metrics-token", default="", metavar="SECRET", help="A token that opens /metrics alone."),
+    Option("--no-agent-ports", flag=True, help="Agents get no ports of their own: /agents/NAME answers for them."),
     Option("--background", flag=True, help="Write the log to the data folder.", hidden=True),
     Option("--ready-fd", kind=int, help="A descriptor on which to say when the doors are open.", hidden=True),
     Option("--stop", flag=True, help="End the hub that runs."),

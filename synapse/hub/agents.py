@@ -1,6 +1,6 @@
 """Agents: who has joined, under which name, id and port; and how a target is found."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -185,18 +185,29 @@ class Agents:
             return self.gone[key_or_box].name
         return key_or_box.rpartition("/")[2]
 
-    def free_port(self, first: int, last: int, wanted: int = 0) -> int:
-        """A port nobody has: the wanted one, else of the profile's range, else a spare one; Refused when all are taken."""
+    def at_port(self, port: int) -> Agent | None:
+        """Whose port that is."""
+        return self._present.get(self._ports.get(port, ""))
+
+    def free_port(self, first: int, last: int, wanted: int = 0, take: Callable[[int], bool] = lambda port: True) -> int:
+        """A port nobody has: the wanted one, else of the profile's range, else a spare one; Refused when all are taken.
+
+        `take` says no to one that another program has.
+        """
         if wanted:
             if wanted in self._ports:
                 holder = self._present[self._ports[wanted]]
                 raise Refused(
                     "port_taken", f"Port {wanted} belongs to {holder.label}: leave out --port, or take another."
                 )
+            if not take(wanted):
+                raise Refused(
+                    "port_taken", f"Another program listens on port {wanted}: leave out --port, or take another."
+                )
             return wanted
         for low, high in ((first, last), SPARE_PORTS):
             for port in range(low, high + 1):
-                if port not in self._ports:
+                if port not in self._ports and take(port):
                     return port
         raise Refused("no_port", f"All agent ports of {first}-{last} and 8150-8199 are taken: stop an agent first.")
 

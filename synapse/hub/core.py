@@ -203,6 +203,8 @@ class Core:
         """The storage takes writes again: the lease may have been lost, and what is owed is looked at anew."""
         if self.hub.epoch > self.hub.head:
             self._lease()
+        for look in self.hub.on_folded:
+            look()
         self.deliveries.look_everywhere()
         self.answers.look_everywhere()
         self.hub.watching.look_everywhere()

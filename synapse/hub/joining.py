@@ -102,7 +102,7 @@ def join(call: Call, request: JoinRequest) -> AgentReply:
     first, last = request.ports
     if not (1024 <= first <= last <= 65535) or not (request.port == 0 or 1024 <= request.port <= 65535):
         raise BadRequest("bad_port", "Agent ports lie between 1024 and 65535.")
-    port = agents.free_port(first, last, request.port)
+    port = agents.free_port(first, last, request.port, call.hub.place.take)
     if request.name:
         name = agents.check_free(workspace, request.name)
     else:

@@ -126,7 +126,7 @@ def row(call: Call, agent: Agent) -> AgentRow:
         status=live.status,
         pid=agent.pid,
         working_dir=agent.cwd,
-        endpoint=live.endpoint,
+        endpoint=live.endpoint or (call.hub.place.endpoint(agent.port, agent.id) if agent.wrapped else ""),
         transport="a2a" if agent.type == EXTERNAL else "socket" if agent.wrapped else "",
         current_task_preview=live.preview if task else "",
         task_received_at=task.since if task else 0.0,

@@ -114,6 +114,7 @@ class Hub:
         self.on_commit: list[Callable[[set[str]], None]] = []  # reactions: what is owed after a commit, by topic
         self.on_publish: list[Callable[[int, list[Event]], None]] = []  # who is told of what is stored
         self.on_presence: list[Callable[[str], None]] = []
+        self.on_folded: list[Callable[[], None]] = []  # who keeps what must agree with the state: it is folded anew
         self.on_failure: Callable[[Exception], None] = lambda error: None
         self.guards: dict[str, list[Callable[[Call, Any], None]]] = {}  # what may refuse a verb, by its name
         self.preparations: dict[str, Prepare] = {}  # what a change needs from outside before it is decided, by verb

@@ -10,7 +10,8 @@ class Place:
     """Filled in by the server: process, port, data folder; `started_at` is in seconds since 1970.
 
     `stop(restart)` ends the hub; `restart` says that another one comes at once. `plugins` are all that are installed,
-    and `failures()` says what of the hub is out of order, by name.
+    and `failures()` says what of the hub is out of order, by name. `take(port)` makes a port that of an agent which is
+    about to join, unless another program has it; `endpoint(port, id)` is the URL where an agent is reached.
     """
 
     pid: int = 0
@@ -20,5 +21,7 @@ class Place:
     start_line: str = ""
     connections: Callable[[], int] = lambda: 0
     stop: Callable[[bool], None] = lambda restart: None
+    take: Callable[[int], bool] = lambda port: True
+    endpoint: Callable[[int, str], str] = lambda port, id: ""
     plugins: tuple[Any, ...] = ()
     failures: Callable[[], dict[str, str]] = dict

@@ -11,10 +11,12 @@ from msgspec import Raw, json
 
 from synapse.errors import Refused, SynapseError, Unavailable
 from synapse.hookspecs import Route
+from synapse.hub.agents import Agent
 from synapse.hub.core import Core
 from synapse.hub.sessions import Session
 from synapse.plugins import Plugin
 from synapse.server import problem
+from synapse.server.access import Hello
 from synapse.server.gate import Forbidden, Visitor
 from synapse.server.parameters import body_of, hello_of, query_of, request_of
 from synapse.verb import Permission, Shape, Verb
@@ -23,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 READING = frozenset({Shape.READ, Shape.QUERY, Shape.WAIT})
 VISITOR = web.RequestKey("visitor", Visitor)
+AGENT = web.RequestKey("agent", Agent)  # on whose port it was asked
 REQUEST_ID = web.RequestKey("request_id", str)
 POSITION = "Synapse-Position"
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
@@ -39,14 +42,16 @@ class Api:
         """Its own paths, then those of plugins."""
         router.add_post("/api/{verb}", self.post)
         router.add_get("/api/{verb}", self.get, allow_head=False)
+        self.add_routes(router)
+
+    def add_routes(self, router: web.UrlDispatcher, *, of_agents: bool = False) -> None:
+        """The paths of plugins on the hub's port, or on those of agents."""
         for plugin in self._core.plugins:
             if plugin.works:
-                self._add_routes(router, plugin)
+                self._add_routes(router, plugin, [r for r in plugin.routes if (r.agent if of_agents else r.hub)])
 
-    def _add_routes(self, router: web.UrlDispatcher, plugin: Plugin) -> None:
-        for route in plugin.routes:
-            if not route.hub:
-                continue
+    def _add_routes(self, router: web.UrlDispatcher, plugin: Plugin, routes: Iterable[Route]) -> None:
+        for route in routes:
             try:
                 router.add_route(route.method, route.path, self._routed(route), name=None)
             except (ValueError, RuntimeError, SynapseError) as error:
@@ -99,7 +104,7 @@ class Api:
         self, request: web.Request, verb: Verb, body: dict[str, Raw], texts: dict[str, list[str]]
     ) -> web.Response:
         visitor = request[VISITOR]
-        hello = hello_of(request, verb, body, texts)
+        hello = _at_home(request, hello_of(request, verb, body, texts))
         asked = request_of(verb, request, body, texts)
         position, reply = await self.ask(visitor, hello, verb, asked)
         if isinstance(reply, Exception):
@@ -109,7 +114,7 @@ class Api:
     async def asked(self, request: web.Request, name: str, parameters: dict[str, Any]) -> bytes:
         """The reply of a verb that is asked as whoever sends a request, for doors with words of their own."""
         verb = self._core.verbs.get(name)
-        hello = hello_of(request, None, {}, {})
+        hello = _at_home(request, hello_of(request, None, {}, {}))
         _, reply = await self.ask(request[VISITOR], hello, verb, verb.parse(json.encode(parameters)))
         if isinstance(reply, Exception):
             raise problem.shown(reply)
@@ -138,6 +143,14 @@ class Api:
             return await answered
         finally:
             core.gone(session)
+
+
+def _at_home(request: web.Request, hello: Hello) -> Hello:
+    """Who asks on an agent's port and names no workspace means that agent's."""
+    agent = request.get(AGENT)
+    if agent is not None and not hello.workspace:
+        hello.workspace = agent.workspace
+    return hello
 
 
 def verbs_of(core: Core) -> Iterable[Verb]:

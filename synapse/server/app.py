@@ -31,6 +31,7 @@ from synapse.server.local import LocalDoor
 from synapse.server.lock import FolderLock
 from synapse.server.metrics import Commits, Metrics
 from synapse.server.platform import MachineProcesses
+from synapse.server.ports import AgentPorts
 from synapse.server.tokens import Token, Tokens
 from synapse.server.websocket import WebSocketDoor
 
@@ -60,6 +61,7 @@ class Options:
     relay_log: str = ""  # the file that what happens is mirrored to
     relay_max_lines: int = MOST_LINES
     max_per_host: int = 1024  # connections from one other machine
+    agent_ports: bool = False  # each agent is reached on a port of its own, too
 
 
 class Server:
@@ -125,8 +127,10 @@ class Server:
         doors: dict[str, Callable[[], int]] = {"local": self.door.__len__, "websocket": self.websockets.__len__}
         metrics = Metrics(core, commits, doors) if told else None
         web = HttpDoor(core, gate, self.websockets, metrics, options.metrics_token)
-        runner = await web.runner()
+        runner = await web.runner(web.application())
         stack.push_async_callback(runner.cleanup)
+        of_agents = await web.runner(web.agent_application())
+        stack.push_async_callback(of_agents.cleanup)
         stack.push_async_callback(self.websockets.close)
         stack.push_async_callback(self.door.close)
         stack.push_async_callback(core.close)
@@ -134,14 +138,26 @@ class Server:
         place.pid, place.port, place.data, place.started_at = os.getpid(), port, options.data, clock.now()
         place.connections = lambda: seats.taken
         place.stop = self.stop
+        assert runner.server is not None
+        assert of_agents.server is not None
+        protocols = web.protocols(runner.server)
+        self.hall = Hall(protocols, max(1, options.max_clients // 2), options.max_per_host, clock)
+        address = listening.getsockname()
+        ports = self.ports = AgentPorts(core.hub, self.hall, web.protocols(of_agents.server), address, tls)
+        place.endpoint = ports.endpoint
+        if options.agent_ports:
+            place.take = ports.take
+            place.failures = lambda: core.failures() | ports.failures
+        calling.allow(core.hub, near)
+        caller = calling.caller(core.hub)
         level = await core.open(os.getpid())
         if options.relay_log:
             relay = Relay(core.hub, Path(options.relay_log).absolute(), options.relay_max_lines)
             await relay.open()
             stack.push_async_callback(relay.close)
-        assert runner.server is not None
-        protocols = web.protocols(runner.server)
-        self.hall = Hall(protocols, max(1, options.max_clients // 2), options.max_per_host, clock)
+        if options.agent_ports:
+            ports.open()
+            stack.push_async_callback(ports.close)
         accepting = await asyncio.get_running_loop().create_server(self.hall, sock=listening, backlog=BACKLOG, ssl=tls)
         stack.callback(accepting.close)
         await self.door.open()

@@ -77,34 +77,26 @@ class Gate:
     # -- where a request comes from
 
     def check(self, request: web.Request) -> None:
-        """Forbidden unless Host is one of our names with our port, and whatever page has sent it is our own."""
+        """Forbidden unless Host is one of our names with the port it came in by, and whatever page has sent it is ours."""
+        port = came_by(request) or self._port
         hosts = request.headers.getall(hdrs.HOST, [])
-        if len(hosts) != 1 or not self._ours(f"{self._scheme}://{hosts[0]}"):
-            raise Forbidden("foreign_host", f"This hub is not called {', '.join(hosts)[:80]!r}: use {self._example}.")
+        if len(hosts) != 1 or not self._ours(f"{self._scheme}://{hosts[0]}", port):
+            example = f"{self._scheme}://127.0.0.1:{port}"
+            raise Forbidden("foreign_host", f"This hub is not called {', '.join(hosts)[:80]!r}: use {example}.")
         for origin in request.headers.getall(hdrs.ORIGIN, []):
-            if not self._ours(origin):
+            if not self._ours(origin, port):
                 raise Forbidden("foreign_origin", f"A page from {origin[:80]!r} has no access to this hub.")
         site = request.headers.get("Sec-Fetch-Site", "none")
         if site not in _BY_ITSELF and not _visit(request):
             raise Forbidden("foreign_origin", f"A page from elsewhere ({site[:20]}) has no access to this hub.")
 
-    @property
-    def _example(self) -> str:
-        return f"{self._scheme}://127.0.0.1:{self._port}"
-
-    def _ours(self, origin: str) -> bool:
+    def _ours(self, origin: str, port: int) -> bool:
         try:
             url = URL(origin)
-            name, port = (url.host or "").lower().partition("%")[0], url.port
+            name, given = (url.host or "").lower().partition("%")[0], url.port
         except ValueError:
             return False
-        if (
-            url.scheme != self._scheme
-            or port != self._port
-            or url.user
-            or url.path not in ("", "/")
-            or url.query_string
-        ):
+        if url.scheme != self._scheme or given != port or url.user or url.path not in ("", "/") or url.query_string:
             return False
         return name in self._names or self._address(name)
 
@@ -178,6 +170,12 @@ class Gate:
         """Of several processes with one socket, one that is below a runner counts."""
         hub = self._core.hub
         return next((pid for pid in pids if access.runner_above(hub, pid, ancestors)), pids[0] if pids else 0)
+
+
+def came_by(request: web.BaseRequest) -> int:
+    """Our port by which a request has come in; 0 when its connection has ended."""
+    address = request.transport.get_extra_info("sockname") if request.transport is not None else None
+    return int(address[1]) if address else 0
 
 
 def _names(host: str) -> frozenset[str]:

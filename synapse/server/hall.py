@@ -32,6 +32,10 @@ class Hall:
     def __call__(self) -> "Visit":
         return Visit(self, self._make())
 
+    def visit(self, inner: asyncio.Protocol, inside: "set[Visit]") -> "Visit":
+        """One connection of another door, counted like all; it stands in the set for as long as it lives."""
+        return Visit(self, inner, inside)
+
     def enter(self, host: str) -> str:
         """Somebody from another machine ("" from this one) is here; why that is one too many, else ""."""
         self.plain += 1
@@ -59,8 +63,9 @@ class Hall:
 class Visit(asyncio.Protocol):
     """One connection, from its first byte to its last; what it says is the business of what it was made for."""
 
-    def __init__(self, hall: Hall, inner: asyncio.Protocol) -> None:
+    def __init__(self, hall: Hall, inner: asyncio.Protocol, inside: "set[Visit] | None" = None) -> None:
         self._hall = hall
+        self._inside = inside
         self._inner = inner
         self._host = ""
         self._plain = True
@@ -73,6 +78,10 @@ class Visit(asyncio.Protocol):
         if self._why:
             raise Unavailable("too_many_clients", self._why)
 
+    def close(self) -> None:
+        """End it, when what is written has been sent."""
+        self._transport.close()
+
     def upgraded(self) -> None:
         """It is a WebSocket from now on, which has a seat of its own."""
         if self._plain:
@@ -82,6 +91,8 @@ class Visit(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        if self._inside is not None:
+            self._inside.add(self)
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
         self._host = "" if not address or self._hall.near(address) else address
@@ -97,6 +108,8 @@ class Visit(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.upgraded()
         self._end_stall()
+        if self._inside is not None:
+            self._inside.discard(self)
         self._hall.leave(self._host)
         self._inner.connection_lost(error)
 

@@ -7,16 +7,19 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 from msgspec import json
+from yarl import URL
 
 from synapse import __version__, ids
+from synapse.a2a.card import Place
 from synapse.a2a.door import A2ADoor, Addressed, addressed_by_name
-from synapse.errors import SynapseError
+from synapse.errors import NotFound, SynapseError
+from synapse.hub.agents import Agents
 from synapse.hub.core import Core
 from synapse.server import openapi, problem
 from synapse.server.access import Hello
-from synapse.server.api import REQUEST_ID, VISITOR, Api, verbs_of
+from synapse.server.api import AGENT, REQUEST_ID, VISITOR, Api, verbs_of
 from synapse.server.frames import MAX_FRAME
-from synapse.server.gate import Gate, bearer, may
+from synapse.server.gate import Gate, bearer, came_by, may
 from synapse.server.hall import IDLE, Visit
 from synapse.server.malformed import WRONG, HttpProtocol, refusal_of
 from synapse.server.metrics import CONTENT_TYPE, Metrics
@@ -51,6 +54,8 @@ class HttpDoor:
         self._metrics = metrics
         self._metrics_token = metrics_token
         self._page: asyncio.Future[bytes] | None = None
+        self._api = Api(core)
+        self._a2a = A2ADoor(core, self._api.asked)
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_FRAME)
@@ -63,14 +68,22 @@ class HttpDoor:
             ("/ws", self._websocket),
         ):
             router.add_get(path, handler, allow_head=False)
-        api = Api(self._core)
-        api.add_to(router)
-        A2ADoor(self._core, api.asked).add_to(router, "/agents/{name}", self._addressed)
+        self._api.add_to(router)
+        self._a2a.add_to(router, "/agents/{name}", self._addressed)
         app.on_response_prepare.append(_sign)
         return app
 
-    async def runner(self) -> web.AppRunner:
-        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
+    def agent_application(self) -> web.Application:
+        """What answers on the agents' own ports: one for all of them, the port says which agent is meant."""
+        app = web.Application(middlewares=[self._guard, self._whose], client_max_size=MAX_FRAME)
+        app.router.add_get("/health", self._health, allow_head=False)
+        self._a2a.add_to(app.router, "", self._on_its_port)
+        self._api.add_routes(app.router, of_agents=True)
+        app.on_response_prepare.append(_sign)
+        return app
+
+    async def runner(self, application: web.Application) -> web.AppRunner:
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
         await runner.setup()
         return runner
 
@@ -110,13 +123,22 @@ class HttpDoor:
             logger.exception("%s %s failed (request %s)", request.method, request.path, id)
             return self._refused(SynapseError("internal_error", "That failed: a bug. `synapse logs hub` has it."), id)
 
+    @web.middleware
+    async def _whose(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A connection may outlive the agent on whose port it was made."""
+        agent = self._core.hub.state.get(Agents).at_port(came_by(request))
+        if agent is None:
+            raise NotFound("agent_gone", "The agent that was reached here has left: `synapse list` shows who is here.")
+        request[AGENT] = agent
+        return await handler(request)
+
     def _refused(self, error: SynapseError, id: str, allow: str = "") -> web.Response:
         refusals = self._core.hub.refusals
         refusals[error.code] = refusals.get(error.code, 0) + 1
         response = problem.response(error, id)
         if allow:
             response.headers[hdrs.ALLOW] = allow
-        if error.code in ("too_many_clients", "too_slow"):
+        if error.code in ("too_many_clients", "too_slow", "agent_gone"):
             response.force_close()
         return response
 
@@ -125,6 +147,13 @@ class HttpDoor:
         name, hub = request.match_info["name"], f"{request.scheme}://{request.host}"
         secured = request[VISITOR].token
         return addressed_by_name(self._core, name, f"{hub}/agents/{name}", hub, secured=secured)
+
+    def _on_its_port(self, request: web.Request) -> Addressed:
+        """Whom a request on an agent's own port is for."""
+        agent, base = request[AGENT], URL(f"{request.scheme}://{request.host}")
+        hub = base.with_port(self._core.hub.place.port)
+        place = Place(str(base.origin()), str(hub.origin()), request[VISITOR].token)
+        return Addressed(agent.box, agent.key, agent, place)
 
     async def _health(self, request: web.Request) -> web.Response:
         """The process is alive."""

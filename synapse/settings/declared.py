@@ -140,6 +140,7 @@ _DECLARED = {
             "hub.max_per_host", int, 1024, "How many connections the hub takes from one other machine.", least=1,
             most=1_000_000,
         ),
+        Setting("hub.agent_ports", bool, True, "Each agent is reached on a port of its own, too, not only below /agents/."),
         Setting(
             "hub.log_level", str, "info", "How much the hub's log says.", choices=("debug", "info", "warning", "error")
         ),

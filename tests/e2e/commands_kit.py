@@ -33,6 +33,7 @@ class Shell:
         self.project.mkdir(parents=True)
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("SYNAPSE_", "PYTEST_"))}
         self.environ = {**ours, "SYNAPSE_DATA": str(self.data), "SYNAPSE_PORT": str(free_port()), "USER": "pat"}
+        self.environ["SYNAPSE_HUB_AGENT_PORTS"] = "false"  # the agents of many hubs are here at once
 
     def run(self, *words: str, stdin: "str | bytes | None" = None, **environ: str) -> subprocess.CompletedProcess[str]:
         """One command to its end."""

@@ -56,6 +56,7 @@ class HubProcess:
             "SYNAPSE_PORT": str(self.port),
             "USER": "ada",
             "SYNAPSE_WORKSPACE": "house",
+            "SYNAPSE_HUB_AGENT_PORTS": "false",  # the agents of many hubs are here at once
             "PYTHONPATH": str(ROOT),
         }
         self.served: list[subprocess.Popen[str]] = []
