@@ -58,7 +58,7 @@ class Reader:
             if size != seen:
                 seen, still = size, loop.time()
                 turn = await asyncio.to_thread(self._read, files[-1], typed, before) if files else turn
-            if ((turn.text or turn.ended) and self._whole(turn, loop.time() - still, said)) or loop.time() >= end:
+            if (turn.text and self._whole(turn, loop.time() - still, said)) or loop.time() >= end:
                 return turn.text, turn.usage()
             await asyncio.sleep(LOOK_AGAIN)
 
