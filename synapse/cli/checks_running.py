@@ -49,10 +49,53 @@ def hub() -> "Iterator[Check]":
         yield Check("hub", WARN, f"{said}; this program is {__version__}", "`synapse restart`.")
     elif found["read_only"]:
         yield Check("hub", FAIL, f"{said}; it can only be read: {found['read_only']}", "`synapse logs hub`.")
-    elif found["broken"]:
-        yield Check("hub", WARN, f"{said}; broken: {', '.join(found['broken'])}", "`synapse status`.")
     else:
         yield Check("hub", OK, said)
+
+
+def out_of_order() -> "Iterator[Check]":
+    """What of the hub, and which plugins, do not work: those of the hub that runs, else those that are installed."""
+    from synapse.cli.plugins import of_the_hub, rows
+    from synapse.client.blocking import Client
+    from synapse.client.starting import answers
+
+    running = answers(_socket())
+    broken: dict[str, str] = {}
+    if running:
+        with Client(start=False, url="") as client:
+            broken = client.call("hub.status")["hub"]["broken"]  # type: ignore[index]
+    found = rows(of_the_hub() if running else None)
+    failures = {str(one["name"]): str(one["failure"]) for one in found if one["enabled"] and one["failure"]}
+    names = {str(one["name"]) for one in found}
+    for what, why in broken.items():
+        owner = _owner(what, names)
+        if owner:
+            failures.setdefault(owner, f"{what}: {why}")
+        else:
+            yield Check("hub", WARN, f"broken: {what}: {why}", "`synapse logs hub`.")
+    for name, why in failures.items():
+        hint = f"`synapse plugins disable {name}` and `synapse restart` leave it out; `synapse logs hub` has the rest."
+        yield Check("plugins", WARN, f"{name} does not work: {why}", hint)
+    if not failures:
+        off = sum(not one["enabled"] for one in found)
+        working = ", ".join(str(one["name"]) for one in found if one["enabled"]) or "none"
+        yield Check("plugins", OK, working + (f" ({off} disabled)" if off else ""))
+
+
+def _socket() -> str:
+    """Where the hub of this data folder would listen; "" where that cannot be known."""
+    data = paths.data_folder()
+    try:
+        usual = paths.hub_socket(data, settings.hub_port()) if os.path.isdir(data) else ""
+    except SynapseError:
+        return ""  # the settings are wrong, which is told
+    return os.environ.get("SYNAPSE_SOCKET") or usual
+
+
+def _owner(what: str, plugins: set[str]) -> str:
+    """The plugin that something broken belongs to: `plugin X`, `table X_y`, `X: reactions`, `X_y`."""
+    first = re.split(r"[:_. ]", what.removeprefix("plugin ").removeprefix("table "), maxsplit=1)[0]
+    return first if first in plugins else ""
 
 
 def _ago(at: float) -> str:
@@ -100,7 +143,7 @@ def chosen() -> "Iterator[Check]":
     declare_settings()
     loaded = load(here())
     for sentence in loaded.problems:
-        yield Check("settings", FAIL, sentence, "`synapse config edit`, or `synapse config unset KEY`.")
+        yield Check("settings", FAIL, sentence, _mending(sentence))
     for sentence in (*loaded.refused, *loaded.absent):
         yield Check("settings", WARN, sentence)
     own = settings.file("user")
@@ -120,6 +163,21 @@ def chosen() -> "Iterator[Check]":
     if not loaded.problems:
         files = [path for _, path in settings.files(here())]
         yield Check("settings", OK, ", ".join(files) or "no file: everything is as it comes")
+
+
+def _mending(sentence: str) -> str:
+    """What to do about something that is wrong in a settings file, or in a variable."""
+    for scope, path in settings.files(here()):
+        if sentence.startswith((f"{path}, ", f"{path}: ", f"{path} ")):
+            option = "" if scope == "user" else f" --scope {scope}"
+            edit = f"`synapse config edit{option}`"
+            line, key = re.search(r", (line \d+)", sentence), re.search(r"'([\w.-]+\.[\w.-]+|\w+)'", sentence)
+            if "this is no TOML" in sentence:
+                return (
+                    f"Mend {line[1] if line else 'it'} of {path}: {edit} opens a copy, and takes it when it is right."
+                )
+            return f"{edit}{f', or `synapse config unset {key[1]}{option}`' if key and line else ''}."
+    return "Unset that variable, or give it another value."
 
 
 def profiles() -> "Iterator[Check]":
@@ -212,11 +270,7 @@ def signals() -> "Iterator[Check]":
     from synapse.client.blocking import Client
     from synapse.client.starting import answers
 
-    data = paths.data_folder()
-    path = os.environ.get("SYNAPSE_SOCKET") or (
-        paths.hub_socket(data, settings.hub_port()) if os.path.isdir(data) else ""
-    )
-    if not path or not answers(path):
+    if not answers(_socket()):
         return
     with Client(start=False, url="") as client:
         agents = client.call("agents.list", workspace="*").get("agents") or []
@@ -231,4 +285,4 @@ def signals() -> "Iterator[Check]":
         yield Check("signals", OK, "every agent that should report by itself does")
 
 
-ALL = (hub, log, chosen, profiles, on_path, logs, variables, signals)
+ALL = (hub, out_of_order, log, chosen, profiles, on_path, logs, variables, signals)

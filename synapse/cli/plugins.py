@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 def listed(*, as_json: bool) -> int:
     """The plugins as the hub has them; without a hub, as they are loaded here."""
-    running = _of_the_hub()
-    found = _rows(running)
+    running = of_the_hub()
+    found = rows(running)
     if as_json:
         write(dumps({"plugins": found, "hub": running is not None}).decode())
         return 0
     if not found:
         write("No plugins are installed.\n")
         return 0
-    rows = [(str(one["name"]), str(one["source"]), _state(one), _summary(one)) for one in found]
-    write(table(("NAME", "FROM", "STATE", "CONTRIBUTES"), rows, keep=("NAME", "STATE")))
+    lines = [(str(one["name"]), str(one["source"]), _state(one), _summary(one)) for one in found]
+    write(table(("NAME", "FROM", "STATE", "CONTRIBUTES"), lines, keep=("NAME", "STATE")))
     for one in found:
         if one.get("failure"):
             write(f"\n{one['name']}: {one['failure']}\n")
@@ -32,7 +32,7 @@ def listed(*, as_json: bool) -> int:
     return 0
 
 
-def _of_the_hub() -> "dict[str, dict[str, Any]] | None":
+def of_the_hub() -> "dict[str, dict[str, Any]] | None":
     """The plugins of the hub that runs, by name; None where none runs."""
     try:
         with Client(start=False, url="") as client:
@@ -42,7 +42,7 @@ def _of_the_hub() -> "dict[str, dict[str, Any]] | None":
     return {one["name"]: one for one in reply.get("plugins") or []}
 
 
-def _rows(running: "dict[str, dict[str, Any]] | None") -> "list[dict[str, Any]]":
+def rows(running: "dict[str, dict[str, Any]] | None") -> "list[dict[str, Any]]":
     """What is installed, and what the hub still has; `pending` is what it will only know after its next start."""
     from synapse.plugins import contributions, load
 
@@ -67,13 +67,16 @@ def _rows(running: "dict[str, dict[str, Any]] | None") -> "list[dict[str, Any]]"
     installed = {plugin.name for plugin in here}
     gone = [one for name, one in (running or {}).items() if name not in installed]
     return found + [
-        {"contributes": {}, "failure": "it is not installed any more", **one, "pending": True} for one in gone
+        {"contributes": {}, **one, "working": False, "failure": "it is not installed any more", "pending": True}
+        for one in gone
     ]
 
 
 def _state(one: "dict[str, Any]") -> str:
     state = "works" if one["working"] else "failed" if one["failure"] else "enabled" if one["enabled"] else "disabled"
-    return f"{state}, after restart" if one["pending"] and state != "failed" else state
+    if one["pending"]:
+        return f"{'gone' if state == 'failed' else state}, after restart"
+    return state
 
 
 def _summary(one: "dict[str, Any]") -> str:
@@ -123,6 +126,27 @@ def _choose(name: str, as_json: bool, *, wanted: bool) -> int:
     return 0
 
 
+def install(what: str, *, as_json: bool) -> int:
+    """Add a plugin, or bring it up to date."""
+    from synapse.cli import installing
+
+    return installing.install(what, as_json=as_json)
+
+
+def remove(name: str, *, as_json: bool) -> int:
+    """Take a plugin away that was installed."""
+    from synapse.cli import installing
+
+    return installing.remove(name, as_json=as_json)
+
+
+def sync(*, as_json: bool) -> int:
+    """Make the set of installed plugins anew."""
+    from synapse.cli import installing
+
+    return installing.sync(as_json=as_json)
+
+
 _NAME = Argument("name", help="The plugin's name.")
 COMMANDS = (
     Command(
@@ -140,5 +164,19 @@ COMMANDS = (
     Command(
         "plugins disable", disable, "Leave a plugin out, from the hub's next start on.", _NAME, AS_JSON,
         example="synapse plugins disable memory",
+    ),
+    Command(
+        "plugins install", install, "Add a plugin: a package's name, a wheel's file, or the URL of one.",
+        Argument("what", help="A name (with a version, like hello==1.2), a wheel, or the URL of one."), AS_JSON,
+        example="synapse plugins install ./synapse_hello-1.0-py3-none-any.whl",
+    ),
+    Command(
+        "plugins remove", remove, "Take a plugin away that was installed; what it has written is kept.",
+        Argument("name", help="The plugin's name, or its package's."), AS_JSON,
+        example="synapse plugins remove hello",
+    ),
+    Command(
+        "plugins sync", sync, "Make the set of installed plugins anew, as after an upgrade of synapse.", AS_JSON,
+        example="synapse plugins sync",
     ),
 )  # fmt: skip

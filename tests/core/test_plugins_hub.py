@@ -1,6 +1,7 @@
 """Plugins in a running hub: what one owes, guards, does beside the loop; and what happens when one fails."""
 
 import asyncio
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -263,7 +264,7 @@ async def test_a_verb_that_ends_the_program_is_a_bug_and_one_that_blocks_is_name
         assert (await bench.client("ada").refused("pad.end", line="end")).code == "internal_error"
         await bench.client("ada")("pad.end", line="sleep")
         await bench.client("ada")("pad.add", line="x")
-    assert "the plugin pad held the hub for 0.03 s in pad.end" in caplog.text
+    assert re.search(r"the plugin pad held the hub for \d\.\d\d s in pad.end", caplog.text)
 
 
 class Sleepy(Pad):
@@ -343,7 +344,7 @@ async def test_background_work_that_blocks_is_named(
     monkeypatch.setattr(plugins, "SLOW", 0.02)
     async with hub({"pad": pad(background=(Background("slow", run),))}):
         await asyncio.sleep(0.05)
-    assert "the plugin pad held the hub for 0.03 s in slow" in caplog.text
+    assert re.search(r"the plugin pad held the hub for \d\.\d\d s in slow", caplog.text)
 
 
 # -- coming and going

@@ -95,6 +95,22 @@ def plugins(house: HubProcess) -> dict[str, Any]:
     return {row["name"]: row for row in json.loads(done.stdout)["plugins"]}
 
 
+def doctor(house: HubProcess) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(house.synapse("doctor", "--json").stdout)["checks"]
+    return found
+
+
+def test_a_plugin_that_fails_later_is_named_by_the_doctor(house: HubProcess) -> None:
+    house.serve()
+    [well] = [check for check in doctor(house) if check["name"] == "plugins"]
+    assert (well["state"], well["said"]) == ("ok", "memory, pad")
+    house.synapse("pad", "boom")
+    [broken] = [check for check in doctor(house) if check["name"] == "plugins"]
+    assert (broken["state"], "pad does not work: pad: " in broken["said"]) == ("warn", True)
+    assert "`synapse plugins disable pad` and `synapse restart`" in broken["next"]
+    assert [check["state"] for check in doctor(house) if check["name"] == "hub"] == ["ok"]
+
+
 def test_broken_plugins_are_told_and_left_out_and_the_rest_runs(house: HubProcess, site: Path) -> None:
     for name, source in BAD.items():
         install(site, name, source)
@@ -112,6 +128,10 @@ def test_broken_plugins_are_told_and_left_out_and_the_rest_runs(house: HubProces
     assert house.synapse("pad", "hello").stdout == "1 lines\n"
     status = house.synapse("status")
     assert "plugin atimport" in status.stdout
+    told = {check["said"].partition(" ")[0]: check for check in doctor(house) if check["name"] == "plugins"}
+    assert {name for name, check in told.items() if check["state"] == "warn"} == set(BAD)
+    assert "no such moon" in told["atimport"]["said"]
+    assert "`synapse plugins disable atimport`" in told["atimport"]["next"]
     helped = house.synapse("--help")
     assert (helped.returncode, helped.stderr) == (0, "")
     assert "Add a line." in helped.stdout

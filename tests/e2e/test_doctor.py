@@ -150,6 +150,34 @@ def test_settings_and_profiles_that_are_wrong_are_named(house: House) -> None:
     assert {state for state, _ in found["profiles"]} == {"fail"}
 
 
+def test_what_is_wrong_in_settings_is_told_with_the_way_to_mend_it(house: House) -> None:
+    (house.project / ".git").mkdir()
+    own, shared = house.config / "settings.toml", house.project / ".synapse" / "settings.toml"
+    for path in (own, shared):
+        path.parent.mkdir(parents=True)
+        path.write_text("[a2a]\nflow = [\n")
+    house.doctor()
+    nexts = {
+        check["said"].partition(",")[0]: check["next"] for check in house.last["checks"] if check["name"] == "settings"
+    }
+    assert (
+        nexts[str(own)] == f"Mend line 2 of {own}: `synapse config edit` opens a copy, and takes it when it is right."
+    )
+    assert f"line 2 of {shared}: `synapse config edit --scope project` opens" in nexts[str(shared)]
+    own.write_text("[hub]\nprot = 1\n")
+    shared.write_text("[a2a]\nflow = 5\n")
+    house.doctor(SYNAPSE_A2A_FLOW="x")
+    nexts = {
+        check["said"].partition(" ")[0]: check["next"] for check in house.last["checks"] if check["name"] == "settings"
+    }
+    assert nexts[f"{own},"] == "`synapse config edit`, or `synapse config unset hub.prot`."
+    assert (
+        nexts[f"{shared},"]
+        == "`synapse config edit --scope project`, or `synapse config unset a2a.flow --scope project`."
+    )
+    assert nexts["SYNAPSE_A2A_FLOW"] == "Unset that variable, or give it another value."
+
+
 def test_a_port_that_somebody_else_has_is_told(house: House) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
