@@ -281,6 +281,8 @@ def _choice(found: Incoming) -> str:
             data = msgspec.json.decode(part["value"])
             if isinstance(data, dict):
                 choice = data.get("choice", data.get("approve"))
+                if isinstance(choice, float) and choice.is_integer():
+                    choice = int(choice)  # numbers of some clients are all doubles
                 if isinstance(choice, bool):
                     return "yes" if choice else "no"
                 if isinstance(choice, int | str):
