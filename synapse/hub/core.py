@@ -25,15 +25,18 @@ from synapse.hub import (
     messages,
     offers,
     plugged,
+    push,
     reports,
     retention,
     subscriptions,
     talking,
     watching,
+    webhooks,
     work,
 )
 from synapse.hub.agents import Agents
 from synapse.hub.background import Backgrounds
+from synapse.hub.callbacks import Callbacks
 from synapse.hub.delivery import Deliveries
 from synapse.hub.external_state import External
 from synapse.hub.facts import CORE, HubStarted, HubStopped
@@ -79,6 +82,8 @@ VERBS: tuple[Verb, ...] = (
     *retention.VERBS,
     *external.VERBS,
     *external_work.VERBS,
+    *push.VERBS,
+    *webhooks.VERBS,
     *offers.VERBS,
     *manifest.VERBS,
     *subscriptions.VERBS,
@@ -127,7 +132,9 @@ class Core:
         cache: Path | None = None,
     ) -> None:
         self.plugins = tuple(plugins)
-        projections: list[Projection] = [Workspaces(), Agents(), Tasks(), Mailbox(), Offers(), Prompts(), forgetting.Forgotten(), External()]
+        projections: list[Projection] = [
+            Workspaces(), Agents(), Tasks(), Mailbox(), Offers(), Prompts(), forgetting.Forgotten(), External(), Callbacks(),
+        ]  # fmt: skip
         fit(self.plugins, VERBS, [fact.kind for fact in CORE], [projection.name for projection in projections])
         working = [plugin for plugin in self.plugins if plugin.works]
         projections += [projection for plugin in working for projection in plugin.projections]
@@ -138,6 +145,7 @@ class Core:
         )
         for name, check in (guard for plugin in working for guard in plugged.guards(plugin)):
             self.hub.guards.setdefault(name, []).append(check)
+        self.hub.preparations |= push.preparations(self.hub) | webhooks.preparations(self.hub)
         self._followed = [table for plugin in working for table in plugin.tables]
         self._cache = cache
         self.reactions = Reactions(self.hub, self.verbs, working)

@@ -9,6 +9,7 @@ from typing import ClassVar
 from msgspec import Struct, field
 
 from synapse.event import Fact
+from synapse.hub.callback_facts import CALLBACKS
 from synapse.hub.external_facts import EXTERNAL
 
 
@@ -436,6 +437,7 @@ CORE: tuple[type[Fact], ...] = (
     OfferWithdrawn,
     Advertised,
     *EXTERNAL,
+    *CALLBACKS,
     LogForgotten,
     LogRedacted,
 )

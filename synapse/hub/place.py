@@ -1,8 +1,10 @@
 """Where this hub runs, for those who ask."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from synapse.hub.addresses import Reach
 
 
 @dataclass
@@ -24,4 +26,6 @@ class Place:
     take: Callable[[int], bool] = lambda port: True
     endpoint: Callable[[int, str], str] = lambda port, id: ""
     plugins: tuple[Any, ...] = ()
+    push: Reach = field(default_factory=Reach)  # where those who asked for a task may be called
+    webhooks: Reach = field(default_factory=Reach)
     failures: Callable[[], dict[str, str]] = dict

@@ -22,7 +22,7 @@ from synapse.hub.core import Core
 from synapse.hub.limits import Limits
 from synapse.hub.relay import MOST_LINES, Relay
 from synapse.log.sqlite import SqliteLog
-from synapse.server import tokens
+from synapse.server import calling, tokens
 from synapse.server.connection import MAX_CLIENTS, Seats
 from synapse.server.gate import SAME_USER, Gate, loopback
 from synapse.server.hall import Hall
@@ -151,6 +151,8 @@ class Server:
         calling.allow(core.hub, near)
         caller = calling.caller(core.hub)
         level = await core.open(os.getpid())
+        stack.push_async_callback(caller.close)
+        caller.look_everywhere()
         if options.relay_log:
             relay = Relay(core.hub, Path(options.relay_log).absolute(), options.relay_max_lines)
             await relay.open()

@@ -215,6 +215,18 @@ _DECLARED = {
             "history.prices", tuple, (),
             "What a million tokens cost, for `synapse history stats`: `input=3`, or of one profile `claude.output=15`.",
         ),
+        Setting(
+            "push.allow_private", bool, False,
+            "May those who asked for a task be called in private networks, too, when it changes (A2A push)?",
+        ),
+        Setting("webhooks.allow_private", bool, False, "May webhooks lead into private networks, too?"),
+        Setting(
+            "webhooks.timeout", float, 10.0, "Seconds that a webhook or a push may take to answer.", least=1, most=60
+        ),
+        Setting(
+            "webhooks.retries", int, 3, "How often a webhook or a push that failed is called again: after 1 s, 2 s, 4 s.",
+            least=0, most=10,
+        ),
         Setting("plugins.disabled", tuple, (), "Plugins that the hub and the commands leave out, by name."),
     )
 }  # fmt: skip

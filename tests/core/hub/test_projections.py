@@ -123,6 +123,19 @@ def test_the_indexes_of_the_tasks_agree_with_the_tasks(history: list[Event]) -> 
 @pytest.mark.parametrize("kind", facts.CORE)
 def test_every_kind_of_the_core_is_named_in_the_past_tense_and_told_to_its_parties(kind: type[Fact]) -> None:
     area, _, word = kind.kind.partition(".")
-    assert area in {"hub", "workspaces", "agents", "messages", "cursors", "tasks", "prompts", "offers", "log", "external"}
+    assert area in {
+        "hub",
+        "workspaces",
+        "agents",
+        "messages",
+        "cursors",
+        "tasks",
+        "prompts",
+        "offers",
+        "log",
+        "external",
+        "push",
+        "webhooks",
+    }
     assert word.endswith(("ed", "made", "withdrawn", "en", "read", "sent", "left", "typing", "unknown", "working"))
     assert (kind.__doc__ or "").endswith(".")
