@@ -42,6 +42,8 @@ _REASONS = {
     "not_permitted": "PERMISSION_DENIED",
     "rate_limited": "RATE_LIMITED",
     "too_large": "TOO_LARGE",
+    "no_such_push": "TASK_NOT_FOUND",
+    "forbidden_address": "INVALID_PARAMS",
 }
 
 

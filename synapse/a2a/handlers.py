@@ -106,11 +106,12 @@ class Handlers:
             reply = await call.verb("tasks.say", task=message.task_id, choice=choice, **parameters)
         else:
             if push is not None:
-                _check_push(push)
+                await call.verb("push.check", **_pushing(push))
             priority = _priority(message.metadata)
             reply = await call.verb("tasks.submit", to=call.target, priority=priority, **parameters)
             if push is not None:
-                await self.set_push(call, msgspec.structs.replace(push, task_id=reply["task_id"]))
+                push = msgspec.structs.replace(push, task_id=reply["task_id"])
+                await self._set_push(call, push, since=reply["position"])
         return str(reply["task_id"])
 
     @staticmethod
@@ -231,19 +232,15 @@ class Handlers:
 
     async def set_push(self, call: Call, request: PushIn) -> dict[str, Any]:
         """CreateTaskPushNotificationConfig (§3.1.7)."""
-        _check_push(request)
         await call.view(_id(request.task_id, "taskId"))
-        authentication = request.authentication
-        found = await call.verb(
-            "push.set",
-            task=request.task_id,
-            id=request.id,
-            url=request.url,
-            token=request.token,
-            scheme=authentication.scheme if authentication else "",
-            credentials=authentication.credentials if authentication else "",
-        )
-        return _push(found, request.task_id)
+        return await self._set_push(call, request)
+
+    @staticmethod
+    async def _set_push(call: Call, request: PushIn, since: int = 0) -> dict[str, Any]:
+        """`since`: what has happened to the task behind that position is told too."""
+        asked = _pushing(request)
+        found = await call.verb("push.set", task=request.task_id, version=request.dialect, since=since, **asked)
+        return _push(asked | found, request.task_id)
 
     async def get_push(self, call: Call, request: PushNameIn) -> dict[str, Any]:
         """GetTaskPushNotificationConfig (§3.1.8)."""
@@ -300,9 +297,18 @@ def _priority(metadata: dict[str, Any] | None) -> int:
     return priority
 
 
-def _check_push(push: PushIn) -> None:
+def _pushing(push: PushIn) -> dict[str, str]:
+    """What the hub takes of a configuration."""
     if not push.url:
         raise invalid("url", "it is missing.")
+    authentication = push.authentication
+    return {
+        "id": push.id,
+        "url": push.url,
+        "token": push.token,
+        "scheme": authentication.scheme if authentication else "",
+        "credentials": authentication.credentials if authentication else "",
+    }
 
 
 def _push(found: dict[str, Any], task: str) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class PushIn(_In, kw_only=True):
     url: str = ""
     token: str = ""
     authentication: AuthenticationIn | None = None
+    dialect: str = "1.0"  # the version of the protocol in which it was asked for, and is told
 
 
 class ConfigurationIn(_In, kw_only=True):

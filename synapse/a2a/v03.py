@@ -46,7 +46,7 @@ def _message(message: Any) -> Any:
 def _push(config: Any) -> Any:
     if not isinstance(config, dict):
         return config
-    told, authentication = dict(config), config.get("authentication")
+    told, authentication = config | {"dialect": "0.3"}, config.get("authentication")
     if isinstance(authentication, dict):
         schemes = authentication.get("schemes")
         first = schemes[0] if isinstance(schemes, list) and schemes else ""
