@@ -70,6 +70,10 @@ class Watching:
             del self._watched[task]
             self._tell_runner(task, on=False)
 
+    def watched(self, task: str) -> bool:
+        """Does anybody watch it?"""
+        return task in self._watched
+
     def told(self, task: str, text: str, append: bool) -> None:
         """A runner tells what its agent says; it goes out behind everything that was decided before."""
         self._hub.outbox.tell(self._hub.head, lambda position, what: self._pass_on(task, text, append), None)

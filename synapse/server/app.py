@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synapse import __version__, ids, paths, plugins
+from synapse.a2a.peers import Peers
 from synapse.clock import SystemClock
 from synapse.errors import Refused
 from synapse.hub.core import Core
@@ -153,6 +154,9 @@ class Server:
         level = await core.open(os.getpid())
         stack.push_async_callback(caller.close)
         caller.look_everywhere()
+        peers = Peers(core.hub, Path(options.data) / "external")
+        stack.push_async_callback(peers.close)
+        peers.open()
         if options.relay_log:
             relay = Relay(core.hub, Path(options.relay_log).absolute(), options.relay_max_lines)
             await relay.open()

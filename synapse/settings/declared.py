@@ -165,6 +165,10 @@ _DECLARED = {
             "Seconds after which work that does not go on is shown by `synapse waiting`.", least=0,
         ),
         Setting(
+            "external.patience", float, 300.0,
+            "Seconds for which an agent elsewhere that cannot be reached is tried again, before its task fails.", least=0,
+        ),
+        Setting(
             "agents.save_prompt", bool, True, "Does `run` offer to save a named agent when it ends?",
             environ=("SYNAPSE_AGENT_SAVE_PROMPT_ENABLED",),
         ),
