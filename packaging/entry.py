@@ -7,6 +7,8 @@ multiprocessing.freeze_support()  # first: else a child of it would be another `
 
 if sys.argv[1:2] == ["_inside"]:
     from inside import main
+elif sys.argv[1:2] == ["_pip"]:
+    from inside import pip as main
 else:
     from synapse.__main__ import main
 

@@ -52,6 +52,14 @@ def certificates():
     return {"loaded": len(ssl.create_default_context().get_ca_certs()), "paths": ssl.get_default_verify_paths()}
 
 
+def pip():
+    """pip, as it lies beside the program: `synapse _pip WORDS`."""
+    import runpy
+
+    sys.argv = ["pip", *sys.argv[2:]]
+    runpy.run_module("pip", run_name="__main__", alter_sys=True)
+
+
 def main():
     found = {"library": library, "processes": processes, "certificates": certificates}[sys.argv[-1]]()
     print(json.dumps(found))

@@ -80,6 +80,11 @@ def _close(folder: str) -> bool:
     return True
 
 
+def plugin_site(data: str) -> str:
+    """Where the plugins that were installed by `plugins install` lie, for this Python."""
+    return os.path.join(data, "plugins", sys.implementation.cache_tag or "python", "current", "site")
+
+
 def hub_socket(data: str, port: int) -> str:
     """The local door of the hub on that port."""
     return os.path.join(run_folder(data), f"hub-{port}.sock")

@@ -1,0 +1,271 @@
+"""`plugins install`: real wheels, the real pip, and an index on loopback; what cannot be taken is refused and changes
+nothing."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.hubs import ROOT, SYNAPSE, HubProcess
+
+PLUGIN = """
+from synapse import AS_JSON, Command, hookimpl, write
+
+
+def said(as_json: bool) -> None:
+    write("{text}\\n")
+
+
+@hookimpl
+def synapse_commands():
+    return (Command("{name}", said, "Say so.", AS_JSON, example="synapse {name}"),)
+"""
+
+
+def wheel(
+    folder: Path, name: str, *, version: str = "1.0", code: str = "", plugin: str = "", needs: tuple[str, ...] = (),
+    tag: str = "py3-none-any",
+) -> Path:  # fmt: skip
+    """A wheel with one module of its name; `plugin` is the entry point's name."""
+    package = name.replace("-", "_")
+    info = f"{package}-{version}.dist-info"
+    files = {
+        f"{package}.py": code or PLUGIN.format(name=plugin or "x", text=f"{name} {version}"),
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        + "".join(f"Requires-Dist: {one}\n" for one in needs),
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
+    if plugin:
+        files[f"{info}/entry_points.txt"] = f"[synapse.plugins]\n{plugin} = {package}\n"
+    record = "".join(f"{path},,\n" for path in files) + f"{info}/RECORD,,\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    made = folder / f"{package}-{version}-{tag}.whl"
+    with zipfile.ZipFile(made, "w") as archive:
+        for path, text in {**files, f"{info}/RECORD": record}.items():
+            archive.writestr(path, text)
+    return made
+
+
+class Home(HubProcess):
+    """A data folder of its own, whose pip knows no index but the test's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.env |= {
+            "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1",
+            "PIP_EXTRA_INDEX_URL": "", "PIP_FIND_LINKS": "", "HOME": str(self.data),
+            "SYNAPSE_WORKSPACE": "default",
+        }  # fmt: skip
+
+    def run(self, *words: str, status: int = 0) -> str:
+        done = subprocess.run(
+            [*SYNAPSE, *words], env=self.env, capture_output=True, text=True, timeout=90, check=False, cwd=self.data
+        )
+        assert done.returncode == status, (done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        return done.stdout + done.stderr
+
+    def names(self) -> list[str]:
+        return [one["name"] for one in json.loads(self.run("plugins", "list", "--json"))["plugins"]]
+
+    def sets(self) -> list[Path]:
+        return sorted((self.data / "plugins" / str(sys.implementation.cache_tag)).glob("set-*"))
+
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    made = Home()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def index(tmp_path: Path, home: Home) -> Iterator[Path]:
+    """A package index on loopback: a folder for each project, with its wheels."""
+    root = tmp_path / "index"
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args, directory=str(root))  # type: ignore[arg-type]
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    root.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    home.env["PIP_INDEX_URL"] = f"http://127.0.0.1:{server.server_port}"
+    home.env["PIP_TRUSTED_HOST"] = "127.0.0.1"
+    try:
+        yield root
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_wheel_is_installed_used_renewed_and_removed_without_a_network(home: Home, tmp_path: Path) -> None:
+    home.run("plugins", "install", str(wheel(tmp_path, "synapse-hello", plugin="hello")))
+    assert home.run("hello") == "synapse-hello 1.0\n"
+    home.run("plugins", "install", str(wheel(tmp_path, "synapse-other", plugin="other")))
+    told = json.loads(
+        home.run("plugins", "install", str(wheel(tmp_path, "synapse-hello", version="1.1", plugin="hello")), "--json")
+    )
+    assert (told["version"], told["plugins"], told["failures"]) == ("1.1", ["hello"], {})
+    assert home.run("hello") == "synapse-hello 1.1\n"
+    assert home.run("other") == "synapse-other 1.0\n"
+    assert {"hello", "other", "memory"} <= set(home.names())
+    home.run("plugins", "remove", "hello")
+    assert "hello" not in home.names()
+    home.run("hello", status=2)
+    home.run("plugins", "remove", "synapse-other")
+    assert len(home.sets()) == 1
+    assert list((home.data / "plugins" / "wheels").iterdir()) == []
+
+
+def test_the_example_of_the_guide_is_built_to_a_wheel_and_installed(home: Home, tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
+         "--wheel-dir", str(tmp_path), str(ROOT / "docs" / "plugin-example")],
+        check=True, capture_output=True, timeout=90,
+    )  # fmt: skip
+    [made] = tmp_path.glob("*.whl")
+    home.serve("--background")
+    assert "synapse restart" in home.run("plugins", "install", str(made))
+    home.run("restart")
+    assert home.run("tally", "bugs", "--amount", "2") == "bugs: 2\n"
+    from urllib.request import urlopen
+
+    with urlopen(f"http://127.0.0.1:{home.env['SYNAPSE_PORT']}/tally", timeout=10) as answer:
+        assert json.loads(answer.read()) == {"counts": {"bugs": 2}}
+    home.run("plugins", "remove", "tally")
+    assert "gone, after restart" in home.run("plugins")
+
+
+def test_a_name_comes_from_the_index_with_what_it_needs(home: Home, index: Path) -> None:
+    wheel(index / "synapse-hello", "synapse-hello", plugin="hello", needs=("lib-greet>=2", "msgspec"))
+    wheel(index / "lib-greet", "lib-greet", version="2.1", code="x = 1")
+    home.run("plugins", "install", "synapse-hello")
+    assert home.run("hello") == "synapse-hello 1.0\n"
+    site = next(iter(home.sets())) / "site"
+    assert (site / "lib_greet.py").exists()
+    assert not (site / "msgspec").exists()  # that is our own
+    home.env["PIP_INDEX_URL"] = "http://127.0.0.1:9/simple"
+    home.run("plugins", "sync")  # every wheel was kept
+    assert home.run("hello") == "synapse-hello 1.0\n"
+
+
+def test_a_url_is_taken_and_one_that_is_not_there_is_refused(home: Home, index: Path) -> None:
+    wheel(index / "w", "synapse-hello", plugin="hello")
+    base = home.env["PIP_INDEX_URL"]
+    home.run("plugins", "install", f"{base}/w/synapse_hello-1.0-py3-none-any.whl")
+    assert home.run("hello") == "synapse-hello 1.0\n"
+    assert "nothing at that address" in home.run("plugins", "install", f"{base}/w/no-1.0-py3-none-any.whl", status=1)
+
+
+@pytest.mark.parametrize(
+    ("what", "sentence"),
+    [
+        ("thing-1.0.tar.gz", "source distribution"),
+        ("https://example.com/thing-1.0.zip", "source distribution"),
+        (".", "is a folder"),
+        ("./none-1.0-py3-none-any.whl", "There is no file"),
+        ("ftp://example.com/x-1.0-py3-none-any.whl", "https://"),
+        ("https://user:secret@example.com/x-1.0-py3-none-any.whl", "without a name"),
+        ("git+https://example.com/x", "https://"),
+        ("two words", "is no name of a package"),
+        ("name; echo", "is no name of a package"),
+        ("", "is no name of a package"),
+        ("name @ file:///etc", "https://"),
+    ],
+)
+def test_what_is_no_wheel_is_refused_before_anything_is_run(home: Home, what: str, sentence: str) -> None:
+    assert sentence in home.run("plugins", "install", what, status=1 if "no file" in sentence else 2)
+    assert home.sets() == []
+
+
+def test_what_does_not_fit_is_refused_and_what_was_there_stays(home: Home, tmp_path: Path, index: Path) -> None:
+    home.run("plugins", "install", str(wheel(tmp_path, "synapse-hello", plugin="hello")))
+    before = home.sets()
+    broken = tmp_path / "broken-1.0-py3-none-any.whl"
+    broken.write_bytes(b"no zip")
+    (index / "only-source").mkdir()
+    (index / "only-source" / "only_source-1.0.tar.gz").write_bytes(b"x")
+    cases = {
+        str(wheel(tmp_path, "synapse-abi", plugin="abi", tag="cp27-cp27m-win32")): "for another system or Python",
+        str(wheel(tmp_path, "synapse-old", plugin="old", needs=("aiohttp<1",))): "does not go together",
+        str(wheel(tmp_path, "synapse-no", code="x = 1")): "is no plugin of synapse",
+        str(wheel(tmp_path, "synapse-memory", plugin="memory")): "There is a plugin 'memory' already",
+        str(wheel(tmp_path, "synapse-second", plugin="hello")): "There is a plugin 'hello' already",
+        str(broken): "broken",
+        "only-source": "no wheel",
+        "not-there-at-all": "no wheel",
+        "aiohttp": "part of synapse itself",
+    }
+    for what, sentence in cases.items():
+        assert sentence in home.run("plugins", "install", what, status=1 if what != str(broken) else 2), what
+        assert home.sets() == before, what
+    assert home.run("hello") == "synapse-hello 1.0\n"
+    assert "came with synapse" in home.run("plugins", "remove", "memory", status=1)
+    assert "There is synapse-hello" in home.run("plugins", "remove", "nothing", status=1)
+
+
+def test_without_a_network_it_says_so(home: Home) -> None:
+    assert "cannot be reached" in home.run("plugins", "install", "synapse-hello", status=1)
+
+
+def test_one_that_does_not_work_is_told_at_once(home: Home, tmp_path: Path) -> None:
+    made = wheel(tmp_path, "synapse-bad", plugin="bad", code="raise LookupError('no moon')")
+    assert "no moon" in home.run("plugins", "install", str(made), status=1)
+    assert "no moon" in home.run("plugins")
+    home.run("plugins", "remove", "bad")
+
+
+def test_two_at_once_are_one_after_the_other_and_one_that_is_killed_leaves_what_was(home: Home, tmp_path: Path) -> None:
+    home.run("plugins", "install", str(wheel(tmp_path, "synapse-hello", plugin="hello")))
+    other = str(wheel(tmp_path, "synapse-other", plugin="other"))
+    command = [*SYNAPSE, "plugins", "install", other]
+    first = subprocess.Popen(
+        command, env=home.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    give_up = time.monotonic() + 30
+    while len(home.sets()) < 2 and time.monotonic() < give_up:
+        time.sleep(0.01)
+    assert "by another command" in home.run("plugins", "remove", "hello", status=1)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    assert home.run("hello") == "synapse-hello 1.0\n"
+    home.run("plugins", "install", other)
+    assert home.run("other") == "synapse-other 1.0\n"
+    assert len(home.sets()) == 1
+
+
+def test_the_guide_shows_the_example_as_it_is() -> None:
+    guide = (ROOT / "docs" / "plugin-author.md").read_text()
+    assert (ROOT / "docs" / "plugin-example" / "tally.py").read_text() in guide
+
+
+def test_a_wheel_that_is_made_anew_under_its_name_counts(home: Home, tmp_path: Path) -> None:
+    sums = []
+    for text in ("one", "two"):
+        made = wheel(tmp_path, "synapse-hello", plugin="hello", code=PLUGIN.format(name="hello", text=text))
+        sums.append(hashlib.sha256(made.read_bytes()).hexdigest())
+        home.run("plugins", "install", str(made))
+        assert home.run("hello") == f"{text}\n"
+    assert len(set(sums)) == 2
