@@ -28,8 +28,18 @@ VISITOR = web.RequestKey("visitor", Visitor)
 AGENT = web.RequestKey("agent", Agent)  # on whose port it was asked
 REQUEST_ID = web.RequestKey("request_id", str)
 POSITION = "Synapse-Position"
+CORE_ROUTES = (
+    Route("POST", "/webhooks", "webhooks.add"),
+    Route("GET", "/webhooks", "webhooks.list"),
+    Route("DELETE", "/webhooks", "webhooks.remove"),
+    Route("GET", "/webhooks/deliveries", "webhooks.deliveries"),
+    Route("POST", "/external/discover", "external.add"),
+    Route("GET", "/external/agents", "external.list"),
+    Route("DELETE", "/external/agents/{alias}", "external.remove"),
+    Route("POST", "/external/agents/{alias}/send", "external.send"),
+)
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-_OURS = re.compile(r"/(?:api|ws|health|ready|metrics|agents)(?:/|\Z)")
+_OURS = re.compile(r"/(?:api|ws|health|ready|metrics|agents|webhooks|external)(?:/|\Z)")
 
 
 class Api:
@@ -45,7 +55,9 @@ class Api:
         self.add_routes(router)
 
     def add_routes(self, router: web.UrlDispatcher, *, of_agents: bool = False) -> None:
-        """The paths of plugins on the hub's port, or on those of agents."""
+        """The paths of single verbs on the hub's port, or on those of agents: ours, then those of plugins."""
+        for route in CORE_ROUTES:
+            router.add_route(route.method, route.path, self._routed(route))
         for plugin in self._core.plugins:
             if plugin.works:
                 self._add_routes(router, plugin, [r for r in plugin.routes if (r.agent if of_agents else r.hub)])
@@ -65,7 +77,7 @@ class Api:
             raise ValueError(f"the method is one of {', '.join(sorted(_METHODS))}")
         if route.method == "GET" and verb.shape not in READING:
             raise ValueError(f"{verb.name} changes something: any page could make a browser GET it")
-        if _OURS.match(route.path):
+        if _OURS.match(route.path) and route not in CORE_ROUTES:
             raise ValueError("that path is the hub's own")
 
         async def answer(request: web.Request) -> web.Response:
