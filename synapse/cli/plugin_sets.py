@@ -1,0 +1,233 @@
+"""Sets of installed plugins: each holds what was asked for (`requested.json`) and its packages (`site`).
+
+A change makes a whole new set beside the one in use and puts it in its place by one rename of a link. The wheels are kept, so
+that a set can be made again without a network. Everything that synapse itself is made of is fixed while pip chooses, and comes
+first when it runs.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from synapse import paths
+from synapse.cli.pip import WHEELS_ONLY, pip, works
+from synapse.client.lines import dumps, loads
+from synapse.errors import Refused, Unavailable
+from synapse.hookspecs import GROUP
+
+
+class Wanted(NamedTuple):
+    """One plugin that was asked for: its distribution, what was said (a name with a version, or a kept wheel)."""
+
+    name: str
+    version: str
+    spec: str
+
+
+def key(name: str) -> str:
+    """A distribution's name in its one form."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def of(point: metadata.EntryPoint, distribution: str) -> bool:
+    """Is the entry point that distribution's?"""
+    return point.dist is not None and key(point.dist.name) == key(distribution)
+
+
+class Set(NamedTuple):
+    """A set of plugins that was made and is not in use yet."""
+
+    folder: Path
+    wanted: list[Wanted]
+    newest: str
+
+
+class House:
+    """The folder of plugins in the data folder."""
+
+    def __init__(self, data: Path) -> None:
+        self._root = data / "plugins"
+        self._tag = self._root / sys.implementation.cache_tag
+        self._wheels = self._root / "wheels"
+        self.link = self._tag / "current"
+
+    def wanted(self) -> list[Wanted]:
+        """What was asked for: of this Python's set, else of another's that is there."""
+        sets = [self.link, *sorted(self._root.glob("*/current"), key=_age, reverse=True)]
+        for one in sets:
+            try:
+                said: Any = loads((one / "requested.json").read_bytes())
+            except (OSError, ValueError):
+                continue
+            return [Wanted(each["name"], each["version"], each["spec"]) for each in said["plugins"]]
+        return []
+
+    def points(self, distribution: str) -> list[str]:
+        """The plugins that a distribution brings, by name."""
+        site = str(self.link / "site")
+        there = metadata.distributions(path=[site])
+        return [p.name for d in there if key(d.name) == key(distribution) for p in d.entry_points if p.group == GROUP]
+
+    def build(self, keep: list[Wanted], spec: str = "") -> Set:
+        """Make a set of those that stay, and of what is new."""
+        for folder in (self._root, self._tag, self._wheels):
+            paths.make_private(str(folder))
+        made = Path(tempfile.mkdtemp(prefix="set-", dir=self._tag))
+        try:
+            return self._fill(made, keep, spec)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+
+    def _fill(self, made: Path, keep: list[Wanted], spec: str) -> Set:
+        specs = [self._kept(one) for one in keep] + ([spec] if spec else [])
+        site, report = made / "site", made / "report.json"
+        site.mkdir()
+        newest, wanted = "", list[Wanted]()
+        if specs:
+            constraints = made / "constraints.txt"
+            constraints.write_text("".join(f"{name}=={version}\n" for name, version in sorted(_ours().items())))
+            chosen = ("--find-links", str(self._wheels), "--constraint", str(constraints), *WHEELS_ONLY)
+            resolve = ("install", "--dry-run", "--quiet", "--report", str(report), *chosen, *specs)
+            local = all(os.path.isabs(one) for one in specs)
+            if not (local and works(*resolve, "--no-index")):
+                pip(*resolve)
+            reported: Any = loads(report.read_bytes())
+            found = reported["install"]
+            self._fetch([one["download_info"]["url"] for one in found])
+            named = {key(one["metadata"]["name"]): one["metadata"]["version"] for one in found}
+            files = [self._wheel(name, version) for name, version in named.items()]
+            if files:
+                pip(
+                    "install",
+                    "--quiet",
+                    "--no-deps",
+                    "--no-index",
+                    "--no-compile",
+                    "--target",
+                    str(site),
+                    *map(str, files),
+                )
+            wanted, newest = self._described(keep, spec, site, named)
+            report.unlink()
+            constraints.unlink()
+        (made / "requested.json").write_bytes(dumps({"plugins": [one._asdict() for one in wanted]}))
+        return Set(made, wanted, newest)
+
+    def _kept(self, one: Wanted) -> str:
+        """What stays is taken from its own wheel as long as that is there."""
+        try:
+            return str(self._wheel(key(one.name), one.version))
+        except Unavailable:
+            return one.spec
+
+    def _fetch(self, urls: list[str]) -> None:
+        """Keep the wheels that were chosen."""
+        missing = []
+        for url in urls:
+            if url.startswith("file://"):
+                source = Path(unquote(urlsplit(url).path))
+                if source.parent != self._wheels:
+                    shutil.copy2(source, self._wheels / source.name)
+            elif not (self._wheels / os.path.basename(unquote(urlsplit(url).path))).exists():
+                missing.append(url)
+        if missing:
+            pip("download", "--quiet", "--no-deps", *WHEELS_ONLY, "--dest", str(self._wheels), *missing)
+
+    def _wheel(self, name: str, version: str) -> Path:
+        for file in self._wheels.glob("*.whl"):
+            parts = file.name.split("-")
+            if key(parts[0]) == name and parts[1] == version:
+                return file
+        raise Unavailable("no_wheel", f"The wheel of {name} {version} is not there: `synapse plugins install {name}`.")
+
+    def _described(self, keep: list[Wanted], spec: str, site: Path, named: dict[str, str]) -> tuple[list[Wanted], str]:
+        """What the set holds of what was asked for; Refused when what is new is no plugin."""
+        there = {key(one.name): one for one in metadata.distributions(path=[str(site)])}
+        wanted = [one._replace(version=named.get(key(one.name), one.version)) for one in keep]
+        if not spec:
+            return wanted, ""
+        asked = _asked_name(spec)
+        new = there.get(asked)
+        if new is None:
+            raise Refused("comes_with_synapse", f"{asked} is part of synapse itself: there is nothing to install.")
+        points = [point.name for point in new.entry_points if point.group == GROUP]
+        if not points:
+            raise Refused(
+                "no_plugin", f"{new.name} {new.version} is no plugin of synapse: it has no entry point in '{GROUP}'."
+            )
+        taken = {point.name for point in metadata.entry_points(group=GROUP) if not of(point, new.name)}
+        others = {p.name for d in there.values() if d is not new for p in d.entry_points if p.group == GROUP}
+        own = {point for one in keep for point in self.points(one.name)}
+        double = set(points) & ((taken - own) | others)
+        if double:
+            raise Refused("name_taken", f"There is a plugin '{min(double)}' already: {new.name} cannot be it, too.")
+        return [*wanted, Wanted(new.name, new.version, spec)], new.name
+
+    def use(self, made: Set) -> None:
+        """Put a set into use, by one rename; the one before it goes."""
+        before = os.path.realpath(self.link)
+        fresh = self._tag / f"{made.folder.name}.link"
+        fresh.symlink_to(made.folder.name)
+        os.replace(fresh, self.link)
+        for old in self._tag.glob("set-*"):
+            if old.name != made.folder.name:
+                shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
+        used = {f"{key(one.name)}-{one.version}" for one in metadata.distributions(path=[str(self.link / "site")])}
+        for file in self._wheels.glob("*.whl"):
+            name, version = file.name.split("-")[:2]
+            if f"{key(name)}-{version}" not in used and before != os.path.realpath(self.link):
+                file.unlink(missing_ok=True)
+        from synapse.plugins import see_installed
+
+        see_installed()
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _asked_name(spec: str) -> str:
+    """The distribution that was asked for, from what was said."""
+    if spec.endswith(".whl"):
+        return key(os.path.basename(unquote(spec)).partition("-")[0])
+    return key(re.split(r"[\[<>=!~ ]", spec)[0])
+
+
+@contextmanager
+def plugins_house() -> Iterator[House]:
+    """The folder, for one change at a time."""
+    data = paths.data_folder()
+    paths.make_private(data)
+    root = os.path.join(data, "plugins")
+    paths.make_private(root)
+    lock = os.open(os.path.join(root, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused("busy", "Plugins are being changed by another command: try again when it is done.") from None
+        yield House(Path(data))
+    except OSError as error:
+        raise Unavailable("storage_unavailable", f"The plugins' folder {root} cannot be written: {error}.") from None
+    finally:
+        os.close(lock)
+
+
+def _ours() -> dict[str, str]:
+    """Every distribution that synapse runs with, but for those that were installed by us."""
+    site = os.path.realpath(paths.plugin_site(paths.data_folder()))
+    path = [one for one in sys.path if os.path.realpath(one or ".") != site]
+    return {key(one.name): one.version for one in metadata.distributions(path=path) if one.name}
