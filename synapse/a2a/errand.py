@@ -352,12 +352,15 @@ class Errand:
     async def _failed_once(self, error: SynapseError) -> bool:
         """It could not be asked: once more later, unless that was for too long or makes no sense."""
         speaker = self._speaker
+        if isinstance(error, Told):
+            speaker.reached()
+        else:
+            speaker.unreachable(error)
         if isinstance(error, Told) and error.code in ("TASK_NOT_FOUND", "NOT_FOUND"):
             await self._end_failed("lost", f"{speaker.name} does not know the task any more.")
             return True
         now = speaker.hub.clock.monotonic()
         first, self._failing = self._failing is None, now if self._failing is None else self._failing
-        speaker.unreachable(error)
         left = self._failing + speaker.patience - now
         if left <= 0 and not first:
             await self._end_failed("unreachable", f"{speaker.name} has not answered for too long: {error.sentence}")
