@@ -37,6 +37,7 @@ GROUPS = {
     "jump": "jump",
     "agents": "saving",
     "worktree": "worktree",
+    "webhooks": "webhooks",
     "external": "external",
     "rename": "agents",
     "leave": "agents",
@@ -76,7 +77,7 @@ SECTIONS = {
         "instructions",
         "worktree",
     ),
-    "Settings": ("config", "init", "reset", "doctor", "plugins"),
+    "Settings": ("config", "init", "reset", "doctor", "plugins", "webhooks"),
     "The hub": ("serve", "hub", "restart", "backup", "demo"),
 }
 

@@ -64,6 +64,8 @@ def told(event: Event, names: Names) -> str:
         return f"{names.of(body['key'])} left ({body.get('reason') or 'stopped'})"
     if family == "external":
         return _elsewhere(what, body, names)
+    if family in ("push", "webhooks"):
+        return _callback(what, body)
     if kind == "agents.advertised":
         return _card(body)
     if kind == "offers.made":
@@ -110,6 +112,18 @@ def _elsewhere(what: str, body: "dict[str, object]", names: Names) -> str:
     if what == "linked":
         return f"{who} has it as {body.get('remote_task') or '(it has not said)'} ({body['task']})"
     return f"{who} is told{' that it is called off' if what == 'released' else ' the answer'} ({body['task']})"
+
+
+def _callback(what: str, body: "dict[str, object]") -> str:
+    of = f" of {body['task']}" if "task" in body else ""
+    if what in ("configured", "added"):
+        return f"{body['url']} is to be called on changes{of or ' of tasks'} ({body['id']})"
+    if what == "removed":
+        return f"{body['id']} is not called any more{of}"
+    if "event" in body:
+        came = body.get("status") or body.get("error") or "no answer"
+        return f"{body['id']} was called on {body['event']}{of}: {came}"
+    return f"{body['id']} was told what there is{of}"
 
 
 def _prompt(what: str, body: "dict[str, object]", names: Names) -> str:

@@ -17,7 +17,7 @@ from synapse.hub.agents import Agents
 from synapse.hub.core import Core
 from synapse.server import openapi, problem
 from synapse.server.access import Hello
-from synapse.server.api import AGENT, REQUEST_ID, VISITOR, Api, verbs_of
+from synapse.server.api import AGENT, CORE_ROUTES, REQUEST_ID, VISITOR, Api, verbs_of
 from synapse.server.frames import MAX_FRAME
 from synapse.server.gate import Gate, bearer, came_by, may
 from synapse.server.hall import IDLE, Visit
@@ -177,7 +177,7 @@ class HttpDoor:
     async def _openapi(self, request: web.Request) -> web.Response:
         may(request[VISITOR], Permission.READ)
         if self._page is None:
-            routes = [r for p in self._core.plugins if p.works for r in p.routes if r.hub]
+            routes = [*CORE_ROUTES, *(r for p in self._core.plugins if p.works for r in p.routes if r.hub)]
             loop = asyncio.get_running_loop()
             self._page = loop.run_in_executor(
                 self._core.hub.readers, openapi.document, list(verbs_of(self._core)), routes
