@@ -13,10 +13,13 @@ from synapse.errors import BadRequest, NotFound, Refused, SynapseError
 BACK_WITHIN = 6.0  # seconds for a runner to come back to a hub that was just started
 
 
-def attach(target: str, *, watch: bool, detach_key: "str | None", workspace: "str | None") -> int:
-    """Show an agent's terminal here; several may look at once."""
+def attach(target: str, *, watch: bool, detach_key: "str | None", fresh: bool, workspace: "str | None") -> int:
+    """Show an agent's terminal here; several may look at once. `fresh` drops what was typed before it is shown."""
+    import termios
+
     from synapse.runner.attach import attach as look
     from synapse.runner.attach import leave
+    from synapse.runner.user_terminal import UserTerminal
 
     with Client("", workspace or "", start=False) as client:
         shown = client.call("agents.show", target=target)
@@ -26,7 +29,11 @@ def attach(target: str, *, watch: bool, detach_key: "str | None", workspace: "st
         raise Refused("elsewhere", f"'{target}' runs elsewhere and has no terminal here: `synapse send {target} ...`.")
     if not path:
         raise NotFound("no_terminal", f"'{target}' has no terminal to attach to yet.")
-    parting = look(path, watch=watch, detach_key=detach_key_of(detach_key), place=place_here())
+    key, place = detach_key_of(detach_key), place_here()
+    with UserTerminal() as terminal:
+        if fresh:
+            termios.tcflush(terminal.reads, termios.TCIFLUSH)
+        parting = look(path, watch=watch, detach_key=key, place=place, terminal=terminal)
     if parting.reason:
         os.write(2, f"[{parting.reason}]\n".encode())
     return leave(parting.status)
@@ -138,6 +145,7 @@ COMMANDS = (
     Command(
         "attach", attach, "Show an agent's terminal here.", Argument("target", help="Name, id or profile."),
         Option("--watch", flag=True, help="Only look: keys are not sent, the size is not changed."),
+        Option("--fresh", flag=True, help="Drop what was typed before the agent is shown.", hidden=True),
         DETACH_KEY, WORKSPACE, example="synapse attach bob", quick=True,
     ),
     Command(

@@ -34,7 +34,8 @@ class Going(Protocol):
         """Bring the window in which the agent is shown to the front; False where that is not possible."""
 
     def attach(self, key: str) -> str:
-        """Show the agent in this terminal, until it is detached; what is to be said then."""
+        """Show the agent in this terminal, until it is detached; what is to be said then. What is typed before it is
+        shown does not reach it."""
 
 
 class Commands:
@@ -55,7 +56,7 @@ class Commands:
     def attach(self, key: str) -> str:
         kept = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTSTP, signal.SIGCONT)}
         try:
-            done = subprocess.run([*paths.program(), "attach", key], check=False, stderr=subprocess.PIPE)
+            done = subprocess.run([*paths.program(), "attach", "--fresh", key], check=False, stderr=subprocess.PIPE)
         finally:
             for number, handler in kept.items():
                 signal.signal(number, handler)

@@ -61,6 +61,25 @@ def test_a_person_sees_agents_work_jumps_to_one_comes_back_and_ends_it(house: Ho
     assert "\necho" in tmux.shows("\nover")
 
 
+def test_what_is_typed_while_an_agent_comes_up_does_not_reach_it(house: House, tmux: Tmux) -> None:
+    house.agent("ann")
+    tmux.shows("%>")
+    tmux.type(f"clear; sleep 0.5; {house.program} attach --fresh ann")
+    tmux.keys("Enter")
+    tmux.type("junk")
+    tmux.shows("demo - ? for help", gone="junk")
+    tmux.type("mine")
+    tmux.shows("> mine", gone="junk")
+    tmux.keys("C-\\")
+    show(tmux, house)
+    tmux.shows("1 agent\n", FOOT)
+    tmux.keys("Enter")
+    tmux.type("trash")
+    tmux.shows("> mine", gone="trash")
+    tmux.type(" own")
+    tmux.shows("> mine own", gone="trash")
+
+
 def test_the_table_outlives_a_hub_that_is_killed(house: House, tmux: Tmux) -> None:
     house.agent("ann")
     show(tmux, house)
