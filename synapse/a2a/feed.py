@@ -82,7 +82,8 @@ class Follower:
                 return
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), KEEP_ALIVE)
+                async with asyncio.timeout(KEEP_ALIVE):
+                    await self._wake.wait()
             except TimeoutError:
                 yield None
 
