@@ -31,6 +31,36 @@ def as_begun():
     return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
+# Where systems keep the authorities that TLS trusts, in one file.
+AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/cert.pem",
+)  # fmt: skip
+
+
+class Trusting:
+    """Has `ssl` find this system's authorities, when it is imported: the library knows where those of its builder lie."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "ssl":
+            return None
+        sys.meta_path.remove(self)
+        from importlib.machinery import PathFinder
+
+        spec = PathFinder.find_spec(name)
+        load = spec.loader.exec_module
+
+        def loaded(module):
+            load(module)
+            usual = module.get_default_verify_paths()
+            found = next((file for file in AUTHORITIES if os.path.exists(file)), None)
+            if found and not (usual.cafile or usual.capath):
+                module.SSLContext.set_default_verify_paths = lambda context: context.load_verify_locations(found)
+
+        spec.loader.exec_module = loaded
+        return spec
+
+
 class Noted:
     """Writes down what is imported from now on (the self-test asks for it); finds nothing itself."""
 
@@ -42,6 +72,7 @@ class Noted:
 
 
 restore(os.environ, as_begun())
+sys.meta_path.insert(0, Trusting())
 if "SYNAPSE_NOTE_IMPORTS" in os.environ:
     sys.meta_path.insert(0, Noted(os.environ["SYNAPSE_NOTE_IMPORTS"]))
 

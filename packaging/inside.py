@@ -49,7 +49,7 @@ def certificates():
     """How many authorities TLS knows by default."""
     import ssl
 
-    return {"loaded": len(ssl.create_default_context().get_ca_certs()), "paths": ssl.get_default_verify_paths()}
+    return {"loaded": len(ssl.create_default_context().get_ca_certs()), "usual": ssl.get_default_verify_paths()}
 
 
 def pip():

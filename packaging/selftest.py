@@ -287,6 +287,12 @@ def processes(stage):
         demand(answer == [0, 1, 4, 9, 16], f"{way}: {answer}")
 
 
+def pip(stage):
+    "pip is there, for plugins"
+    if stage.frozen:
+        demand(stage.run("_pip", "--version").startswith("pip "), "it has no pip")
+
+
 def doctor(stage):
     "`doctor` finds nothing wrong"
     found = stage.json("doctor")
@@ -304,7 +310,7 @@ def the_end(stage):
 
 
 ACTS = (
-    version, help_pages, hub, plugins, agents, memory, table, children, hooks, late_imports, restart, doctor, the_end,
+    version, help_pages, hub, plugins, agents, memory, table, children, hooks, late_imports, restart, doctor, pip, the_end,
     library, processes,
 )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """What `make binary` has built, and the wheel: each does its work from where it was put. `make binary-test` runs this."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -78,6 +79,14 @@ def test_the_one_file_works_from_a_folder_that_is_only_read_and_with_a_tmp_witho
 
 def test_pip_comes_with_it(unpacked: Path) -> None:
     assert (unpacked / "_internal" / "pip" / "__main__.py").exists()
+
+
+def test_authorities_of_tls_are_found_where_this_system_has_them(unpacked: Path, tmp_path: Path) -> None:
+    if not may_mount() or not Path("/etc/ssl/certs/ca-certificates.crt").exists() or not Path("/usr/lib/ssl").exists():
+        pytest.skip("not run: nothing may be mounted here, or there are no authorities")
+    elsewhere = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /usr/lib/ssl && exec "$@"', "sh")
+    done = called(unpacked / "synapse", "_inside", "certificates", home=tmp_path, wrap=elsewhere)
+    assert json.loads(done.stdout)["loaded"] > 10, done.stdout + done.stderr
 
 
 def test_a_closed_output_and_a_full_one_are_no_bugs(unpacked: Path) -> None:
