@@ -32,6 +32,9 @@ def _go_elsewhere(values: "dict[str, object]") -> None:
     """--url, --token and --token-file set their variables; a hub that was named beats the one that is usual here."""
     url, token, file = (values.pop(name) for name in ("SYNAPSE_URL", "SYNAPSE_TOKEN", "SYNAPSE_TOKEN_FILE"))
     environ = os.environ
+    if "" in (token, file):
+        option = "--token" if token == "" else "--token-file"
+        raise BadRequest("bad_token", f"{option} is empty: is the variable that it comes from set?")
     if token and file:
         raise BadRequest("two_tokens", "Give --token or --token-file, not both.")
     if url:

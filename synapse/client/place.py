@@ -73,9 +73,12 @@ def secret(token: str = "") -> str:
         return ""
     try:
         with open(file, encoding="utf-8") as opened:
-            return opened.read().strip()
+            found = opened.read().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest("bad_token_file", f"The token's file {file} cannot be read: {error}.") from None
+    if not found:
+        raise BadRequest("bad_token_file", f"The token's file {file} holds no token.")
+    return found
 
 
 def abroad(hello: "dict[str, object]") -> "dict[str, object]":

@@ -42,6 +42,8 @@ def parse(text: str, otherwise: frozenset[Permission]) -> Token:
         )
     else:
         secret, scopes = text.strip(), otherwise
+    if not secret:
+        raise BadRequest("bad_token", "The token is empty: is the variable that it comes from set?")
     if len(secret) < SHORTEST or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise BadRequest("bad_token", f"A token is at least {SHORTEST} visible ASCII characters, without blanks.")
     return Token(secret.encode(), scopes)
@@ -76,8 +78,11 @@ def gather(given: str | Iterable[str] = (), file: str = "", environ: Mapping[str
     tokens += [parse(line, EVERYTHING) for line in _lines(file)] if file else []
     enabled = _said(environ, "SYNAPSE_AUTH_ENABLED")
     if enabled is not False:
-        keys = environ.get("SYNAPSE_API_KEYS", "").split(",")
-        tokens += [parse(key, USUAL) for key in keys if key.strip()]
+        keys = environ.get("SYNAPSE_API_KEYS", "").strip()
+        named = [parse(key, USUAL) for key in keys.split(",") if key.strip()]
+        if keys and not named:
+            raise BadRequest("bad_token", f"SYNAPSE_API_KEYS holds no token, but {keys[:20]!r}: unset it.")
+        tokens += named
         if environ.get("SYNAPSE_ADMIN_KEY", "").strip():
             tokens.append(parse(environ["SYNAPSE_ADMIN_KEY"], EVERYTHING))
     if enabled and not tokens:

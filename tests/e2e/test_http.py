@@ -23,6 +23,8 @@ SENTENCES = {
     ("--host", "::"): "no token to keep them out",
     ("--host", "0.0.0.0", "--token", SECRET): "Without TLS",
     ("--token", "short"): "A token is at least",
+    ("--token", ""): "The token is empty",
+    ("--host", "0.0.0.0", "--insecure", "--token", ""): "The token is empty",
     ("--token-file", "/nonexistent"): "cannot be read",
     ("--tls-cert", "x"): "TLS needs a certificate and its key",
     ("--tls-cert", "/nonexistent", "--tls-key", "/nonexistent"): "cannot be used",

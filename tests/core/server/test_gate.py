@@ -308,6 +308,34 @@ def test_tokens_come_from_options_a_file_and_the_environment(tmp_path: Path) -> 
             tokens.gather(wrong, environ={})
 
 
+def test_an_empty_token_is_none_and_is_told(tmp_path: Path) -> None:
+    for wrong in ("", "  ", "read:", "read+write: "):
+        with pytest.raises(BadRequest, match="The token is empty"):
+            tokens.gather((wrong,), environ={})
+    for wrong in (",", " , "):
+        with pytest.raises(BadRequest, match="SYNAPSE_API_KEYS holds no token"):
+            tokens.gather(environ={"SYNAPSE_API_KEYS": wrong})
+    with pytest.raises(BadRequest, match="The token is empty"):
+        tokens.gather(environ={"SYNAPSE_API_KEYS": "long-enough-key,read:"})
+    for unset in ({"SYNAPSE_API_KEYS": "", "SYNAPSE_ADMIN_KEY": " "}, {"SYNAPSE_API_KEYS": " "}):
+        assert not tokens.gather(environ=unset)
+    file = tmp_path / "tokens"
+    file.write_text("read:\n")
+    file.chmod(0o600)
+    with pytest.raises(BadRequest, match="The token is empty"):
+        tokens.gather(file=str(file), environ={})
+
+
+@pytest.mark.parametrize("headers", [{"X-API-Key": ""}, {"X-API-Key": " "}, {"Authorization": "Bearer "}, bearer("  ")])
+async def test_an_empty_token_lets_nobody_in(guarded: House, headers: dict[str, str]) -> None:
+    for verb in ("agents.here", "hub.status"):
+        assert (await post(guarded, verb, headers=headers)).code == "token_needed"
+    assert (await http(guarded, "GET", "/metrics?token=", headers=headers)).code == "token_needed"
+    with pytest.raises(WSServerHandshakeError) as refused:
+        await websocket_with(guarded, headers)
+    assert refused.value.status == 401
+
+
 def test_a_token_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text("a-long-secret\n")
