@@ -31,17 +31,20 @@ def serve(
     relay_log: "str | None",
     relay_max_lines: int,
     token: "tuple[str, ...]",
-    token_file: str,
+    token_file: "str | None",
     tls_cert: str,
     tls_key: str,
     insecure: bool,
     metrics: bool,
     no_metrics: bool,
-    metrics_token: str,
+    metrics_token: "str | None",
     no_agent_ports: bool,
 ) -> int:
     """Run the hub here until Ctrl-C; with --stop, end the one that runs."""
     _check(port, max_clients, rate, burst)
+    if "" in (token_file, metrics_token):
+        option = "--token-file" if token_file == "" else "--metrics-token"
+        raise BadRequest("bad_token", f"{option} is empty: is the variable that it comes from set?")
     if metrics and no_metrics:
         raise BadRequest("two_ways", "--metrics and --no-metrics: one of them.")
     if data and ephemeral:
@@ -72,8 +75,8 @@ def serve(
     return start(
         **chosen, db=db or "", ephemeral=ephemeral, background=background, ready_fd=ready_fd,
         relay_log=relay_log or "", relay_max_lines=relay_max_lines,
-        token=token, token_file=token_file, tls_cert=tls_cert, tls_key=tls_key, insecure=insecure,
-        metrics=True if metrics else False if no_metrics else None, metrics_token=metrics_token,
+        token=token, token_file=token_file or "", tls_cert=tls_cert, tls_key=tls_key, insecure=insecure,
+        metrics=True if metrics else False if no_metrics else None, metrics_token=metrics_token or "",
     )  # fmt: skip
 
 
@@ -189,13 +192,13 @@ _SERVE = (
         metavar="[SCOPES:]SECRET",
         help="A token for HTTP and WebSocket; others see it in `ps`, so a file is better.",
     ),
-    Option("--token-file", default="", metavar="FILE", help="Tokens, one a line, in a file that only you may read."),
+    Option("--token-file", metavar="FILE", help="Tokens, one a line, in a file that only you may read."),
     Option("--tls-cert", default="", metavar="FILE", help="The certificate, with --tls-key, for https."),
     Option("--tls-key", default="", metavar="FILE", help="Its key."),
     Option("--insecure", flag=True, help="Be reached from other machines without TLS."),
     Option("--metrics", flag=True, help="Tell /metrics also when other machines can ask."),
     Option("--no-metrics", flag=True, help="No /metrics."),
-    Option("--metrics-token", default="", metavar="SECRET", help="A token that opens /metrics alone."),
+    Option("--metrics-token", metavar="SECRET", help="A token that opens /metrics alone."),
     Option("--no-agent-ports", flag=True, help="Agents get no ports of their own: /agents/NAME answers for them."),
     Option("--background", flag=True, help="Write the log to the data folder.", hidden=True),
     Option("--ready-fd", kind=int, help="A descriptor on which to say when the doors are open.", hidden=True),

@@ -24,6 +24,8 @@ SENTENCES = {
     ("--host", "0.0.0.0", "--token", SECRET): "Without TLS",
     ("--token", "short"): "A token is at least",
     ("--token", ""): "The token is empty",
+    ("--token-file", ""): "--token-file is empty",
+    ("--metrics-token", ""): "--metrics-token is empty",
     ("--host", "0.0.0.0", "--insecure", "--token", ""): "The token is empty",
     ("--token-file", "/nonexistent"): "cannot be read",
     ("--tls-cert", "x"): "TLS needs a certificate and its key",
