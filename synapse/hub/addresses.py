@@ -16,6 +16,7 @@ LONGEST = 2048  # characters of a URL
 _LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
 _CARRIES_IPV4 = ((ip_network("64:ff9b::/96"), 0), (ip_network("::/96"), 0), (ip_network("2002::/16"), 80))
 OWN = "port {} of this machine belongs to the hub or to an agent"
+_MAY_BE_LIFTED = ("a private address", "this machine")
 Address = IPv4Address | IPv6Address
 
 
@@ -38,13 +39,13 @@ class Reach:
         if address.is_loopback:
             if port in self.own:
                 return OWN.format(port)
-            return "" if self.loopback or self.private else f"{address} is this machine"
+            return "" if self.loopback or self.private else "that is this machine"
         if address.is_unspecified or address.is_multicast or address.is_reserved:
-            return f"{address} is no address of one machine"
+            return "that is no address of one machine"
         if address.is_link_local:
-            return f"{address} is a link-local address"
+            return "that is a link-local address"
         if not address.is_global or (isinstance(address, IPv6Address) and address.is_site_local):
-            return "" if self.private else f"{address} is a private address"
+            return "" if self.private else "that is a private address"
         return ""
 
     def check(self, host: str, port: int) -> None:
@@ -87,8 +88,10 @@ def literal(host: str) -> Address | None:
 
 def forbidden(host: str, why: str, lifted_by: str = "") -> Refused:
     """What is said of an address that may not be called."""
-    allow = f" `synapse config set {lifted_by} true` allows private networks." if lifted_by else ""
-    return Refused("forbidden_address", f"{host} is not called: {why}.{allow}", host=host)
+    hint = ""
+    if lifted_by and why.endswith(_MAY_BE_LIFTED):
+        hint = f" `synapse config set {lifted_by} true` and `synapse restart` allow it."
+    return Refused("forbidden_address", f"{host} is not called: {why}.{hint}", host=host)
 
 
 def parse(text: str) -> URL:

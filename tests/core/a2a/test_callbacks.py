@@ -1,0 +1,375 @@
+"""Calls to those who want to hear of tasks: what is told, in which order, again, and to whom never."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from synapse.a2a.callbacks import Caller, Patience
+from synapse.a2a.outgoing import Outgoing
+from synapse.a2a.telling import signature
+from synapse.hub.addresses import Reach
+from synapse.hub.callbacks import Callbacks
+from synapse.hub.push import reach
+from synapse.testing import Bench
+from tests.core.a2a.receiving import Receiver
+
+QUICK = Patience(timeout=2.0, retries=3, pause=0.02)
+
+
+class House:
+    """A hub that calls, a receiver, a person who asks, and a client bob who works."""
+
+    def __init__(self) -> None:
+        self.bench = Bench()
+        self.receiver = Receiver()
+        self.patience = QUICK
+
+    async def open(self) -> "House":
+        await self.receiver.open()
+        await self.bench.open()
+        self.bench.hub.place.webhooks = Reach(lifted_by="webhooks.allow_private")
+        self.enter()
+        self.bob = self.bench.client("bob")
+        await self.bob("agents.advertise", description="does it")
+        return self
+
+    def enter(self) -> None:
+        hub = self.bench.hub
+        self.caller = Caller(
+            hub,
+            Outgoing(lambda: reach(hub, hub.place.push)),
+            Outgoing(lambda: reach(hub, hub.place.webhooks)),
+            self.patience,
+        )
+        self.caller.look_everywhere()
+        self.kim = self.bench.person("kim")
+
+    async def close(self) -> None:
+        await self.caller.close()
+        await self.bench.close()
+        await self.receiver.close()
+
+    async def crash(self) -> None:
+        """The hub ends without a word, and begins again."""
+        old = self.caller
+        await self.bench.crash()
+        await old.close()
+        self.bob = self.bench.client("bob")
+        self.enter()
+
+    async def ask(self, text: str = "do it", **push: Any) -> str:
+        """A task of kim's for bob, told to `push`."""
+        reply = await self.kim("tasks.submit", to="bob", text=text)
+        task = str(reply["task_id"])
+        if push:
+            await self.kim("push.set", task=task, since=reply["position"], **push)
+        return task
+
+    async def take(self, task: str) -> str:
+        """Bob has read it: it is in his hands."""
+        await self.bob("messages.read", id=task)
+        return task
+
+    async def fail(self, task: str) -> None:
+        await self.bob("tasks.complete", task=await self.take(task), text="no", failed=True)
+
+    async def answer(self, task: str, text: str = "done") -> None:
+        await self.bob("messages.reply", to=task, text=text)
+
+    async def hook(self, path: str = "/hook", **more: Any) -> str:
+        return str((await self.kim("webhooks.add", url=self.receiver.url(path), **more))["id"])
+
+    async def deliveries(self) -> list[dict[str, Any]]:
+        self.caller.settle()
+        found: list[dict[str, Any]] = (await self.kim("webhooks.deliveries"))["deliveries"]
+        return found
+
+    async def made(self, count: int = 1) -> list[dict[str, Any]]:
+        """The calls of webhooks, when so many are over."""
+
+        async def over() -> list[dict[str, Any]]:
+            while True:
+                found = [one for one in await self.deliveries() if one["outcome"] != "waiting"]
+                if len(found) >= count:
+                    return found
+                await asyncio.sleep(0.005)
+
+        return await asyncio.wait_for(over(), 15)
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    house = await House().open()
+    yield house
+    await house.close()
+
+
+# -- push
+
+
+async def test_a_push_tells_the_answer_and_then_the_end_with_its_credentials(house: House) -> None:
+    task = await house.ask(url=house.receiver.url("/push"), token="t0ken", scheme="Bearer", credentials="s3cret")
+    await house.answer(task)
+    artifact, status = await house.receiver.until(2, "/push")
+    assert artifact.json["artifactUpdate"]["artifact"]["parts"] == [{"text": "done"}]
+    assert artifact.json["artifactUpdate"]["lastChunk"] is True
+    assert status.json["statusUpdate"]["taskId"] == task
+    assert status.state == "TASK_STATE_COMPLETED"
+    for call in (artifact, status):
+        assert call.headers["Content-Type"] == "application/a2a+json"
+        assert call.headers["Authorization"] == "Bearer s3cret"
+        assert call.headers["X-A2A-Notification-Token"] == "t0ken"
+    assert artifact.headers["X-Synapse-Event-Id"] != status.headers["X-Synapse-Event-Id"]
+
+
+async def test_every_change_is_told_in_order_to_each_who_asked(house: House) -> None:
+    urls = [house.receiver.url(f"/push/{number}") for number in range(3)]
+    house.receiver.answers["/push/1"] = lambda number: 0.02  # it is slow, and misses nothing
+    task = await house.ask(url=urls[0])
+    for url in urls[1:]:
+        await house.kim("push.set", task=task, url=url)
+    await house.take(task)
+    expected = ["TASK_STATE_WORKING"]
+    for round in range(3):
+        await house.bob("tasks.ask", task=task, question=f"this or that? {round}")
+        await house.kim("tasks.say", task=task, text="that")
+        expected += ["TASK_STATE_INPUT_REQUIRED", "TASK_STATE_WORKING"]
+    await house.answer(task)
+    expected += ["artifactUpdate", "TASK_STATE_COMPLETED"]
+    for number in range(3):
+        told = await house.receiver.until(len(expected), f"/push/{number}")
+        assert [call.state for call in told] == expected
+        assert house.receiver.most[f"/push/{number}"] == 1
+
+
+async def test_a_client_of_0_3_is_told_the_task_in_its_shape(house: House) -> None:
+    task = await house.ask(url=house.receiver.url("/push"), version="0.3")
+    await house.answer(task)
+    [told] = await house.receiver.until(1, "/push")
+    assert told.json["kind"] == "task"
+    assert told.json["status"]["state"] == "completed"
+    assert told.json["artifacts"][0]["parts"] == [{"kind": "text", "text": "done"}]
+
+
+async def test_what_happened_before_a_config_was_there_is_told_when_it_was_asked_for_with_the_task(
+    house: House,
+) -> None:
+    asked = await house.kim("tasks.submit", to="bob", text="quick")
+    await house.answer(asked["task_id"])
+    set = {"task": asked["task_id"], "url": house.receiver.url("/push")}
+    await house.kim("push.set", **set, id="late")
+    await house.kim("push.set", **set, id="inline", since=asked["position"])
+    told = await house.receiver.until(2, "/push")
+    assert [call.state for call in told] == ["artifactUpdate", "TASK_STATE_COMPLETED"]
+    house.caller.settle()
+    await house.bench.settled()
+    assert all(config.over for config in house.bench.hub.state.get(Callbacks).configs[asked["task_id"]].values())
+
+
+async def test_a_config_that_was_deleted_is_told_nothing_more(house: House) -> None:
+    house.receiver.answers["/push"] = lambda number: 503
+    task = await house.ask(url=house.receiver.url("/push"), id="mine")
+    await house.answer(task)
+    await house.receiver.until(1, "/push")
+    assert (await house.kim("push.delete", task=task, id="mine"))["deleted"] is True
+    await house.bench.until(lambda: not house.caller._lines)
+    assert len(house.receiver.calls) <= 2
+
+
+async def test_a_thousand_configs_of_one_task_are_all_told(house: House) -> None:
+    task = await house.ask()
+    await asyncio.gather(
+        *(house.kim("push.set", task=task, url=house.receiver.url(f"/push?n={n}"), id=f"c{n}") for n in range(1000))
+    )
+    assert (await house.kim.refused("push.set", task=task, url=house.receiver.url("/push"))).code == "too_many"
+    await house.fail(task)
+    told = await house.receiver.until(2000, "/push")
+    assert {call.state for call in told} == {"TASK_STATE_WORKING", "TASK_STATE_FAILED"}
+    assert house.receiver.most["/push"] <= 8
+    await house.bench.until(lambda: not house.caller._lines)
+    house.caller.settle()
+    await house.bench.settled()
+    assert len(house.receiver.calls) == 2000
+    assert not house.bench.hub.state.get(Callbacks).tasks_owed()
+
+
+# -- webhooks
+
+
+async def test_a_webhook_is_called_on_each_end_signed_and_under_an_id_of_its_own(house: House) -> None:
+    await house.hook(secret="geheim")
+    task = await house.ask()
+    await house.answer(task, "fertig ✓")
+    [call] = await house.receiver.until(1, "/hook")
+    assert call.json["event"] == call.headers["X-Synapse-Event"] == "task.completed"
+    assert call.json["id"] == call.headers["X-Synapse-Event-Id"]
+    assert call.json["agent"] == "bob"
+    assert call.json["task"]["status"] == "completed"
+    assert call.json["task"]["artifacts"][0]["parts"] == [{"type": "text", "text": "fertig ✓"}]
+    expected = signature("geheim", call.headers["X-Synapse-Timestamp"], call.body)
+    assert call.headers["X-Synapse-Signature"] == expected
+    assert expected != signature("anders", call.headers["X-Synapse-Timestamp"], call.body)
+
+
+async def test_a_webhook_hears_only_of_the_events_and_the_agent_that_it_is_for(house: House) -> None:
+    carol = house.bench.client("carol")
+    await carol("agents.advertise", description="works too")
+    await house.hook("/failed", events=["task.failed"])
+    await house.hook("/carol", agent="carol")
+    await house.hook("/all")
+    done, failed, asks, off = [await house.ask(text) for text in ("a", "b", "c", "d")]
+    hers = (await house.kim("tasks.submit", to="carol", text="e"))["task_id"]
+    await house.answer(done)
+    await house.fail(failed)
+    await house.bob("tasks.ask", task=await house.take(asks), question="which?")
+    await house.kim("tasks.cancel", task=off)
+    await carol("messages.reply", to=hers, text="done")
+    all = await house.receiver.until(5, "/all")
+    assert {call.json["event"] for call in all} == {
+        "task.completed", "task.failed", "task.input_required", "task.canceled",
+    }  # fmt: skip
+    assert [call.json["task"]["id"] for call in await house.receiver.until(1, "/failed")] == [failed]
+    assert [call.json["task"]["id"] for call in await house.receiver.until(1, "/carol")] == [hers]
+    await house.made(7)
+    assert len(house.receiver.calls) == 7
+
+
+async def test_what_fails_is_called_again_and_then_given_up(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    house.receiver.answers["/hook"] = lambda number: 500
+    await house.hook("/hook?key=s3cret")
+    with caplog.at_level(logging.WARNING):
+        await house.answer(await house.ask())
+        [made] = await house.made()
+    assert (made["outcome"], made["status"], made["attempts"]) == ("failed", 500, 4)
+    calls = house.receiver.of("/hook")
+    assert len(calls) == 4
+    assert len({(call.headers["X-Synapse-Event-Id"], call.body) for call in calls}) == 1
+    assert "was not told of" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("answers", "attempts"),
+    [([503, 429, 408, 200], 4), ([400], 1), ([404], 1), ([410], 1), ([302], 1), ([500, 204], 2)],
+)
+async def test_a_refusal_is_not_repeated_and_what_passes_is(house: House, answers: list[int], attempts: int) -> None:
+    house.receiver.answers["/hook"] = lambda number: answers[number]
+    house.receiver.locations["/hook"] = house.receiver.url("/elsewhere")
+    await house.hook()
+    await house.answer(await house.ask())
+    [made] = await house.made()
+    assert (made["status"], made["attempts"]) == (answers[-1], attempts)
+    assert (made["outcome"] == "delivered") is (answers[-1] < 300)
+    assert not house.receiver.of("/elsewhere")
+
+
+async def test_who_does_not_answer_in_time_is_called_again_and_holds_up_nobody(house: House) -> None:
+    house.caller._patience = Patience(timeout=0.3, retries=1, pause=0.01)
+    slow = Receiver()
+    await slow.open()
+    slow.answers["/slow"] = lambda number: 20.0
+    try:
+        await house.kim("webhooks.add", url=slow.url("/slow"))
+        await house.hook("/quick")
+        tasks = [await house.ask(str(number)) for number in range(30)]
+        for task in tasks:
+            await house.answer(task)
+        await house.receiver.until(30, "/quick")
+        assert len(slow.calls) < 30
+        assert slow.most["/slow"] <= 8
+        failed = [one for one in await house.made(31) if one["outcome"] == "failed"]
+        assert {(one["status"], one["attempts"]) for one in failed} == {(0, 2)}
+        assert "does not answer in time" in failed[0]["error"]
+    finally:
+        await house.caller.close()
+        await slow.close()
+
+
+async def test_nobody_there_is_told_as_such(house: House) -> None:
+    house.caller._patience = Patience(timeout=1.0, retries=1, pause=0.01)
+    await house.kim("webhooks.add", url="http://127.0.0.1:1/")
+    await house.answer(await house.ask())
+    [made] = await house.made()
+    assert (made["outcome"], made["status"]) == ("failed", 0)
+    assert "cannot be reached" in made["error"]
+
+
+async def test_an_address_that_may_not_be_called_any_more_is_not_called_and_not_tried_again(house: House) -> None:
+    await house.hook()
+    house.bench.hub.place.webhooks = Reach(loopback=False)
+    await house.answer(await house.ask())
+    [made] = await house.made()
+    assert (made["outcome"], made["attempts"]) == ("failed", 1)
+    assert "this machine" in made["error"]
+    assert not house.receiver.calls
+
+
+async def test_what_was_not_told_before_a_crash_is_told_after_it(house: House) -> None:
+    house.receiver.answers["/hook"] = house.receiver.answers["/push"] = lambda number: 503 if number == 0 else 200
+    house.caller._patience = Patience(timeout=1.0, retries=3, pause=60.0)
+    await house.hook(secret="geheim")
+    task = await house.ask(url=house.receiver.url("/push"), credentials="s3cret")
+    await house.answer(task)
+    await house.receiver.until(1, "/hook")
+    await house.receiver.until(1, "/push")
+    await house.crash()
+    first, again = await house.receiver.until(2, "/hook")
+    assert first.headers["X-Synapse-Event-Id"] == again.headers["X-Synapse-Event-Id"]
+    assert "X-Synapse-Signature" in again.headers
+    told = await house.receiver.until(3, "/push")
+    assert [call.state for call in told[1:]] == ["artifactUpdate", "TASK_STATE_COMPLETED"]
+    assert told[-1].headers["Authorization"] == "Bearer s3cret"
+    assert len(await house.made()) == 1
+    house.bench.check()
+
+
+async def test_what_was_told_and_noted_is_not_told_again_after_a_restart(house: House) -> None:
+    await house.hook()
+    await house.answer(await house.ask(url=house.receiver.url("/push")))
+    await house.receiver.until(2, "/push")
+    await house.made()
+    await house.bench.until(lambda: not house.caller._lines)
+    house.caller.settle()
+    await house.bench.settled()
+    await house.crash()
+    await house.hook("/other")
+    await house.answer(await house.ask())
+    await house.receiver.until(1, "/other")
+    assert len(house.receiver.of("/push")) == 2
+    assert len({call.headers["X-Synapse-Event-Id"] for call in await house.receiver.until(2, "/hook")}) == 2
+
+
+async def test_many_outcomes_are_few_records(house: House) -> None:
+    await house.hook()
+    tasks = [await house.ask(str(number)) for number in range(50)]
+    before = house.bench.hub.head
+    for task in tasks:
+        await house.answer(task)
+    await house.receiver.until(50, "/hook")
+    await house.bench.until(lambda: not house.caller._lines)
+    house.caller.settle()
+    await house.bench.settled()
+    assert house.bench.kinds().count("webhooks.settled") == 50
+    assert house.bench.hub.head - before < 50 + 10
+
+
+async def test_a_removed_webhook_is_called_no_more(house: House) -> None:
+    house.receiver.answers["/hook"] = lambda number: 503
+    id = await house.hook()
+    await house.answer(await house.ask())
+    await house.receiver.until(1, "/hook")
+    await house.kim("webhooks.remove", id=id)
+    await house.bench.until(lambda: not house.caller._lines)
+    assert len(house.receiver.calls) <= 2
+    assert (await house.kim("webhooks.deliveries"))["deliveries"] == []
+
+
+def test_the_signature_is_that_of_the_timestamp_and_the_body() -> None:
+    import hashlib
+    import hmac
+
+    digest = hmac.new(b"key", b'1700000000.{"a":1}', hashlib.sha256).hexdigest()
+    assert signature("key", "1700000000", b'{"a":1}') == f"sha256={digest}"
