@@ -15,7 +15,7 @@ from synapse.errors import BadRequest, Refused, Unavailable
 from synapse.event import Event
 from synapse.hub.addresses import Reach, literal, parse
 from synapse.hub.agents import Agents
-from synapse.hub.external import AddRequest, DiscoverRequest, FoundCard, RefreshRequest, registered
+from synapse.hub.external import AddRequest, DiscoverRequest, FoundCard, RefreshRequest, check_wanted, registered
 from synapse.hub.external_state import External, Registration
 from synapse.hub.facts import Canceled, Completed, Failed, MessageAdded, Rejected
 from synapse.hub.loop import Hub
@@ -84,6 +84,7 @@ class Peers:
         return FoundCard(card=await self._card(request))
 
     async def _add(self, session: Session, request: AddRequest) -> FoundCard:
+        check_wanted(self._hub.call(session), request)
         return await self._stored(await self._card(request), request.headers)
 
     async def _card(self, request: DiscoverRequest) -> Any:

@@ -98,14 +98,9 @@ def discover(call: Call, request: DiscoverRequest) -> DiscoverReply:
 @change("external.add", Permission.ADMIN)
 def add(call: Call, request: AddRequest) -> ExternalRow:
     """Make an agent elsewhere (a URL with an A2A card) a target like any other."""
-    agents, external, found = call.state(Agents), call.state(External), found_card(call)
-    here = [a for a in agents if a.type == EXTERNAL and a.workspace == call.workspace]
-    same = next((a for a in here if _same(external.registered.get(a.key), request.url, found.card)), None)
-    if same is not None:
-        raise Refused("already_there", f"'{same.name}' is that agent: `synapse external refresh {same.name}`.")
-    if len(here) >= MOST:
-        raise Refused("too_many", f"There are {MOST} agents elsewhere in '{call.workspace}': remove one first.")
-    name = agents.check_free(call.workspace, request.alias) if request.alias else _free(call, found.card.name)
+    check_wanted(call, request)
+    found = found_card(call)
+    name = check_alias(call, request.alias) or _free(call, found.card.name)
     key = "a-" + ids.ulid(call.at)
     joined = Joined(
         key=key, name=name, type=EXTERNAL, id=f"{EXTERNAL}-{name}", chosen=True,
@@ -123,8 +118,23 @@ def add(call: Call, request: AddRequest) -> ExternalRow:
     )  # fmt: skip
 
 
-def _same(there: Registration | None, url: str, card: RemoteCard) -> bool:
-    return there is not None and (there.url == url or there.card.interface == card.interface)
+def check_wanted(call: Call, request: AddRequest) -> None:
+    """Refused when it need not even be looked for."""
+    external = call.state(External)
+    here = [a for a in call.state(Agents) if a.type == EXTERNAL and a.workspace == call.workspace]
+    same = next(
+        (a for a in here if a.key in external.registered and external.registered[a.key].url == request.url), None
+    )
+    if same is not None:
+        raise Refused("already_there", f"'{same.name}' is that agent: `synapse external refresh {same.name}`.")
+    if len(here) >= MOST:
+        raise Refused("too_many", f"There are {MOST} agents elsewhere in '{call.workspace}': remove one first.")
+    check_alias(call, request.alias)
+
+
+def check_alias(call: Call, alias: str) -> str:
+    """The alias in its one form, "" for none; Refused when somebody has it."""
+    return call.state(Agents).check_free(call.workspace, alias) if alias else ""
 
 
 def _free(call: Call, name: str) -> str:
