@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from synapse.event import Event
+from synapse.hub.callbacks import Callbacks
 from synapse.hub.facts import LogForgotten
 from synapse.hub.loop import Call, Hub
 from synapse.hub.mailbox import Mailbox
@@ -77,9 +78,13 @@ def forget(call: Call, request: ForgetRequest) -> ForgetReply:
 
 
 def free(hub: Hub, request: ForgetRequest) -> dict[str, tuple[str, ...]]:
-    """Those that have ended, and of which nothing lies in a box or waits to be pressed."""
+    """Those that have ended, and of which nothing lies in a box, waits to be pressed, or is still to be told."""
     finished, state = hub.state.get(Tasks).finished, hub.state
-    alive = {message.id for message in state.get(Mailbox)} | state.get(Prompts).open.keys()
+    alive = (
+        {message.id for message in state.get(Mailbox)}
+        | state.get(Prompts).open.keys()
+        | state.get(Callbacks).tasks_owed()
+    )
     return {task: own for task, own in request.tasks.items() if task in finished and alive.isdisjoint((task, *own))}
 
 

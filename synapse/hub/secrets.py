@@ -16,10 +16,15 @@ async def keep(hub: Hub, secrets: dict[str, str]) -> str:
     if not any(secrets.values()):
         return ""
     content = json.encode({**secrets, "": ids.token().hex()})
+    hub.storing += 1
     try:
-        return await asyncio.wrap_future(hub.writer.run(lambda log: log.put_blob(content)))
+        sum = await asyncio.wrap_future(hub.writer.run(lambda log: log.put_blob(content)))
     except Exception as error:
         raise Unavailable("storage_unavailable", "The secrets could not be stored: try again.") from error
+    finally:
+        hub.storing -= 1
+    hub.fresh_blobs[sum] = hub.clock.monotonic()  # the event that names it is still to come
+    return sum
 
 
 def reveal(log: Log, sum: str) -> dict[str, str]:

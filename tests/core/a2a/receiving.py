@@ -56,7 +56,7 @@ class Receiver:
         self.now[path] = self.now.get(path, 0) + 1
         self.most[path] = max(self.most.get(path, 0), self.now[path])
         try:
-            answer = self.answers.get(path, lambda number: 200)(number)
+            answer = self.answers[path](number) if path in self.answers else 200
             if isinstance(answer, float):
                 await asyncio.sleep(answer)
                 answer = 200
