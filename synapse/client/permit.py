@@ -1,4 +1,5 @@
-"""What a program runs before it asks a person whether a command may leave its sandbox: talking to the hub may.
+"""What a program runs before it asks a person whether a command may leave its sandbox: talking to the hub may, and so may
+reading what the hub has sent: a long message, an attachment.
 
 It answers with the decision that hooks of the event `PermissionRequest` give (Copilot's has a form of its own), or says
 nothing: then the person is asked.
@@ -13,6 +14,7 @@ import sys
 
 _TALK = ("reply", "send", "broadcast", "inbox", "wait", "listen")
 _LOOK = ("who", "list", "status", "manifest", "offers", "history", "waiting", "instructions", "memory", "help")
+READERS = {"read_file": ("file_path", "absolute_path"), "Read": ("file_path",), "view": ("path",)}  # tools, their files
 VERBS = (*_TALK, *_LOOK)
 ELSEWHERE = re.compile(r"--(?:url|token|token-file|db)(?:=|\Z)")  # leads to another hub than the agent's own
 MOST = 1 << 20  # characters of a command
@@ -32,14 +34,29 @@ def main() -> int:
     try:
         asked = json.loads(sys.stdin.buffer.read(4 * MOST))
         copilot = "toolInput" in asked
-        command = asked["toolInput" if copilot else "tool_input"]["command"]
-    except (ValueError, KeyError, TypeError, OSError, RecursionError):
+        given = dict(asked["toolInput" if copilot else "tool_input"])
+        tool = asked.get("toolName" if copilot else "tool_name")
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
         return 0
-    if isinstance(command, str) and permitted(command, os.environ.get("SYNAPSE_COMMAND", "")):
+    command, data = given.get("command"), os.environ.get("SYNAPSE_DATA", "")
+    talks = isinstance(command, str) and permitted(command, os.environ.get("SYNAPSE_COMMAND", ""))
+    if talks or reads_letter(tool, given, data):
         allow = {"behavior": "allow"}
         decision = {"hookEventName": "PermissionRequest", "decision": allow}
         sys.stdout.write(json.dumps(allow if copilot else {"hookSpecificOutput": decision}) + "\n")
     return 0
+
+
+def reads_letter(tool: object, given: "dict[str, object]", data: str) -> bool:
+    """Is it asked to read one file that lies in the folder of letters of this data folder, and nothing else?"""
+    if not (isinstance(tool, str) and data and "command" not in given):
+        return False
+    places = [given[name] for name in READERS.get(tool, ()) if name in given]
+    folder = os.path.realpath(os.path.join(data, "letters"))
+    return bool(places) and all(
+        isinstance(place, str) and os.path.isabs(place) and os.path.dirname(os.path.realpath(place)) == folder
+        for place in places
+    )
 
 
 def permitted(text: str, own: str = "") -> bool:

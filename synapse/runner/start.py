@@ -88,6 +88,8 @@ def _values(folder: Path, cwd: str, home: str, start: Start) -> dict[str, str]:
         "session": _uuid(),
         "secret": os.urandom(16).hex(),
     }
+    if "{letters}" in repr(start):
+        paths.make_private(values["letters"])  # some know only folders that are there at their start
     if "{port}" in repr(start):
         values["port"] = str(_free_port())
     return values

@@ -73,7 +73,8 @@ class Stub:
 
 class RealHouse(House):
     """Agents of one real program; its home folder and its project lie beside the data folder, outside of /tmp if
-    `SYNAPSE_REAL_TMP` says where (some programs treat what lies below the temporary folder in another way)."""
+    `SYNAPSE_REAL_TMP` says where (some programs treat what lies below the temporary folder in another way; where their data
+    folder lies says `TMPDIR`, which they do not see)."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -86,6 +87,7 @@ class RealHouse(House):
         subprocess.run(["git", "init", "-q", str(self.repo)], check=True)
         self.stub = Stub(self.place)
         self.stub.toolless = name == "aider"
+        self.env.pop("TMPDIR", None)
         self._furnish(self.program_of)
 
     def _furnish(self, program: Program) -> None:

@@ -149,6 +149,15 @@ def fails_with_its_reason(house: RealHouse, within: float = 5.0, name: str = "bo
     assert house.send(name, "PING behind it") == "PONG behind"
 
 
+def a_letter_is_read(house: RealHouse, call: str, name: str = "bob") -> None:
+    """A long message comes as a file, which its model may read without asking anybody; `call` is what reads FILE."""
+    assert "read it in" in house.send(name, "a long one\n" * 600)
+    letter = max((house.data / "letters").glob("*.txt"), key=lambda path: path.stat().st_mtime)
+    assert house.send(name, call.replace("FILE", str(letter))).startswith("RESULT")
+    assert any("a long one" in (note["result"] or "") for note in house.stub.notes())
+    assert house.ask("waiting") == []
+
+
 def leaves_nothing(house: RealHouse, glass: Glass, name: str = "bob") -> None:
     """`synapse stop` ends it and everything that it has started, and the terminal is as it was."""
     child, before = house.status(name)["child_pid"], house.mine()

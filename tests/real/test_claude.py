@@ -60,14 +60,6 @@ def test_its_model_may_reply_and_look_without_asking_anybody(house: RealHouse) -
     assert house.ask("waiting") == []
 
 
-def test_a_letter_is_read_without_asking_anybody(house: RealHouse) -> None:
-    assert "read it in" in house.send("bob", "a long one " * 600)
-    (letter,) = (house.data / "letters").glob("*.txt")
-    call = json.dumps({"file_path": str(letter)})
-    assert "a long one" in house.send("bob", f"CALL Read {call}")
-    assert house.ask("waiting") == []
-
-
 def test_speaking_to_another_hub_is_asked_for(house: RealHouse) -> None:
     task = house.queue("bob", "RUNCMD synapse list --url http://127.0.0.1:9")
     assert house.task(task, "input-required")["state"] == "input-required"
@@ -82,6 +74,10 @@ def test_a_dialog_is_told_with_its_choices_and_answered_from_outside(house: Real
     assert live["source"] == "hook PermissionRequest"
     scenes.asks_and_is_answered(house, 3, answer="reject", mark="no")
     assert house.send("bob", "go on").startswith("RESULT The user doesn't want to proceed")  # its model hears of it
+
+
+def test_a_letter_is_read_without_asking_anybody(house: RealHouse) -> None:
+    scenes.a_letter_is_read(house, 'CALL Read {"file_path": "FILE"}')
 
 
 def test_what_its_service_refuses_fails_the_task_with_the_reason(house: RealHouse) -> None:

@@ -70,6 +70,10 @@ def test_a_message_waits_for_a_persons_draft(house: RealHouse) -> None:
     scenes.a_draft_holds_it_back(house, house.glasses[0], b"\x7f" * 14)
 
 
+def test_a_letter_is_read_without_asking_anybody(house: RealHouse) -> None:
+    scenes.a_letter_is_read(house, "RUNCMD cat FILE")
+
+
 def test_what_its_service_refuses_fails_the_task_with_the_reason(house: RealHouse) -> None:
     scenes.fails_with_its_reason(house)
 

@@ -76,6 +76,10 @@ def test_a_message_waits_for_a_persons_draft(house: RealHouse) -> None:
     scenes.a_draft_holds_it_back(house, house.glasses[0], b"\x7f" * 14)
 
 
+def test_a_letter_is_read_without_asking_anybody(house: RealHouse) -> None:
+    scenes.a_letter_is_read(house, 'CALL read_file {"file_path": "FILE"}')
+
+
 def test_it_is_interrupted_in_its_own_way(house: RealHouse) -> None:
     scenes.interrupts(house, "stopped")
 

@@ -82,6 +82,10 @@ def test_a_dialog_is_told_with_its_choices_and_answered_from_outside(house: Real
     scenes.asks_and_is_answered(house, 3, answer="reject", mark="no")
 
 
+def test_a_letter_is_read_without_asking_anybody(house: RealHouse) -> None:
+    scenes.a_letter_is_read(house, 'CALL read {"filePath": "FILE"}')
+
+
 def test_what_its_service_refuses_fails_the_task_with_the_reason(house: RealHouse) -> None:
     scenes.fails_with_its_reason(house)
 

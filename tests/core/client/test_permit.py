@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +85,39 @@ def test_as_a_program_it_decides_by_what_it_reads_and_else_says_nothing(program:
     assert json.loads(says('{"toolInput": {"command": "synapse reply x"}}')) == {"behavior": "allow"}
     for content in (asked("touch x"), asked(["synapse", "reply"]), asked(7), "{}", "[]", "", "{", "[" * 100_000):
         assert says(content) == ""
+
+
+def test_a_file_among_the_letters_may_be_read_and_no_other(tmp_path: Path) -> None:
+    letters = tmp_path / "letters"
+    letters.mkdir()
+    (letters / "t-1.txt").write_text("x")
+    (letters / "out").symlink_to("/etc/passwd")
+    (tmp_path / "in").symlink_to(letters / "t-1.txt")
+    data = str(tmp_path)
+    for tool, key in (
+        ("read_file", "file_path"),
+        ("read_file", "absolute_path"),
+        ("Read", "file_path"),
+        ("view", "path"),
+    ):
+        assert permit.reads_letter(tool, {key: f"{letters}/t-1.txt", "limit": 9}, data)
+    for place in ("/etc/passwd", f"{letters}/out", f"{letters}/../x", f"{letters}", "letters/t-1.txt", "", 7, None):
+        assert not permit.reads_letter("read_file", {"file_path": place}, data), place
+    good = f"{letters}/t-1.txt"
+    assert not permit.reads_letter("read_file", {"file_path": good, "absolute_path": "/etc/passwd"}, data)
+    assert not permit.reads_letter("read_file", {"path": good}, data)
+    assert not permit.reads_letter("write_file", {"file_path": good}, data)
+    assert not permit.reads_letter("read_file", {"file_path": good, "command": "x"}, data)
+    assert not permit.reads_letter(["read_file"], {"file_path": good}, data)
+    assert not permit.reads_letter("read_file", {"file_path": good}, "")
+    asked = json.dumps({"tool_name": "read_file", "tool_input": {"file_path": str(tmp_path / "in")}})
+    done = subprocess.run(
+        permit.command(),
+        input=asked,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+        env={"SYNAPSE_DATA": data},
+    )
+    assert '"allow"' in done.stdout

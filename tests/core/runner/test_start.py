@@ -65,6 +65,14 @@ def test_the_words_of_a_person_decide_what_is_added(data: Path) -> None:
         assert (made.argv, made.env) == (["tool", "-x", *words], {})
 
 
+def test_the_folder_of_letters_is_there_when_a_program_gets_to_know_of_it(data: Path) -> None:
+    prepared(data, Start(args=(Words(("--also", "{folder}")),)))
+    assert not (data / "letters").exists()
+    made = prepared(data, Start(args=(Words(("--also", "{letters}")),)))
+    assert made.argv[2:] == ["--also", str(data / "letters")]
+    assert stat.S_IMODE((data / "letters").stat().st_mode) == 0o700
+
+
 def test_what_a_person_has_ruled_in_the_environment_or_in_a_file_is_left_so(data: Path, tmp_path: Path) -> None:
     says = re.compile("^log:", re.MULTILINE)
     words = Words(("--log", "{folder}/log"), unless=("$TOOL_LOG",), unless_in={"tool.yml": says}, record="{folder}/log")
