@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from synapse import settings
-from synapse.errors import BadRequest, Refused, SynapseError, Unavailable
+from synapse import ids, settings
+from synapse.errors import BadRequest, NotFound, Refused, SynapseError, Unavailable
 from synapse.hub.forgetting import (
     DAY,
     Bounds,
@@ -26,13 +26,15 @@ from synapse.hub.forgetting import (
     plan,
     unnamed,
 )
-from synapse.hub.loop import LONGEST_WAIT, STOPPING, Call, Hub
+from synapse.hub.loop import STOPPING, Call, Hub
 from synapse.hub.sessions import Session
 from synapse.log.base import AppendFailed
-from synapse.verb import Permission, Reply, Verb, Wait, wait
+from synapse.verb import Change, Permission, Reply, Verb, Wait, change, wait
 
 logger = logging.getLogger(__name__)
 FIRST = 600.0  # seconds from the start of a hub until it looks for the first time
+REMEMBERED = 20  # works that were asked for
+TOPIC = "history.cleaned"
 FRESH = 3600.0  # seconds in which a blob that nothing names may still be meant for a message
 
 
@@ -71,91 +73,116 @@ class Report(Reply, kw_only=True, omit_defaults=False):
     left_bytes: int = 0
 
 
-class CleanupRequest(Wait, kw_only=True):
+class CleanupRequest(Change, kw_only=True):
     """Forget finished tasks that ended more than `days` ago, or the oldest until all take `max_size_mb` at most; without
-    both, what the settings say. `dry_run`: only tell what would go. Ask again with the same when the answer is `pending`."""
+    both, what the settings say. `dry_run`: only find out what would go."""
 
     days: float | None = None
     max_size_mb: float | None = None
     dry_run: bool = False
 
 
-@wait("history.cleanup", lambda call, request: ("history.cleanup",), Permission.PERSON)
-def cleanup(call: Call, request: CleanupRequest) -> Report | None:
-    """Forget old finished tasks for ever, and say what was freed."""
+class CleanupReply(Reply, kw_only=True, omit_defaults=False):
+    """`work` is what `history.cleaned` tells about."""
+
+    work: str
+
+
+@change("history.cleanup", Permission.PERSON, anonymous=True)
+def cleanup(call: Call, request: CleanupRequest) -> CleanupReply:
+    """Begin to forget old finished tasks for ever; `history.cleaned` says what was freed."""
     for bound in (request.days, request.max_size_mb):
         if bound is not None and not 0 <= bound <= 1e9:
             raise BadRequest("bad_bound", "days and max_size_mb: 0 or more.")
-    return call.hub.retention.asked(Bounds(request.days, request.max_size_mb), dry_run=request.dry_run)
+    bounds = Bounds(request.days, request.max_size_mb)
+    return CleanupReply(work=call.hub.retention.begin(bounds, dry_run=request.dry_run))
+
+
+class CleanedRequest(Wait, kw_only=True):
+    """`work` is what `history.cleanup` answered."""
+
+    work: str
+
+
+@wait("history.cleaned", lambda call, request: (TOPIC,))
+def cleaned(call: Call, request: CleanedRequest) -> Report | None:
+    """Wait until old tasks are forgotten: what went, and what is left."""
+    return call.hub.retention.report(request.work)
 
 
 class Retention:
-    """Forgets by the settings once a day, and when somebody asks; one such work at a time."""
+    """Forgets by the settings once a day, and when somebody asks: one work after the other."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._session = Session(key="hub", system=True)
         self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
-        self._work: asyncio.Task[Report] | None = None
-        self._asked: tuple[Bounds, bool] | None = None  # whose work it is; None: the hub's own
-        self._ended = 0.0  # when it was done (monotonic seconds)
+        self._works: dict[str, asyncio.Task[Report]] = {}  # those of the last that were asked for
+        self._newest: asyncio.Task[Report] | None = None
 
     def start(self) -> None:
         """Finish what a crash has left half done, and look once a day."""
-        self._begin(self._finish())
-        self._again(FIRST)
+        self._add(self._finish())
+        self._timer = self._hub.loop.call_later(FIRST, self.look)
 
-    def _begin(self, work: Coroutine[Any, Any, Report], asked: tuple[Bounds, bool] | None = None) -> None:
-        self._asked = asked
-        self._work = self._hub.loop.create_task(work)
-        self._work.add_done_callback(self._over)
+    def look(self) -> None:
+        """Forget what the settings say; once more in a day."""
+        self._add(self._by_settings())
+        self._timer = self._hub.loop.call_later(DAY, self.look)
+
+    def begin(self, bounds: Bounds, *, dry_run: bool) -> str:
+        """Have it done behind what is being done; its name."""
+        if sum(not work.done() for work in self._works.values()) >= REMEMBERED:
+            raise Refused("busy", "The history is being cleaned up already: ask again in a moment.")
+        id = "w-" + ids.ulid(self._hub.clock.now())
+        self._works[id] = self._add(self._asked(bounds, dry_run=dry_run))
+        while len(self._works) > REMEMBERED:
+            del self._works[next(iter(self._works))]
+        return id
+
+    def report(self, id: str) -> Report | None:
+        """What became of a work that was asked for; None while it goes on."""
+        work = self._works.get(id)
+        if work is None:
+            raise NotFound("no_such_work", f"Nothing is known of {id[:80]!r} (any more): `synapse history cleanup`.")
+        if work.cancelled():
+            raise STOPPING
+        return work.result() if work.done() else None
+
+    def _add(self, work: Coroutine[Any, Any, Report]) -> "asyncio.Task[Report]":
+        self._newest = self._hub.loop.create_task(self._behind(self._newest, work))
+        self._newest.add_done_callback(self._over)
+        return self._newest
+
+    async def _behind(self, other: "asyncio.Task[Report] | None", work: Coroutine[Any, Any, Report]) -> Report:
+        try:
+            if other is not None:
+                await asyncio.wait([other])
+        except asyncio.CancelledError:
+            work.close()
+            raise
+        return await work
 
     def _over(self, work: "asyncio.Task[Report]") -> None:
-        self._ended = self._hub.clock.monotonic()
-        self._hub.touch("history.cleanup")
+        self._hub.touch(TOPIC)
         error = None if work.cancelled() else work.exception()
         if error is not None and not isinstance(error, BadRequest):
             logger.error("the history could not be cleaned up: %s", error, exc_info=_bug(error))
-
-    def _again(self, seconds: float) -> None:
-        self._timer = self._hub.loop.call_later(seconds, self.look)
-
-    def look(self) -> None:
-        """Forget what the settings say."""
-        if self._work is None or self._work.done():
-            self._begin(self._run(Bounds(None, None), dry_run=False))
-        self._again(DAY)
-
-    def asked(self, bounds: Bounds, *, dry_run: bool) -> Report | None:
-        """What became of it; None while it goes on. Who asks first begins it."""
-        work, mine = self._work, self._asked == (bounds, dry_run)
-        if self._closed:
-            raise STOPPING
-        if work is not None and not work.done():
-            if self._asked is not None and not mine:
-                raise Refused("busy", "The history is being cleaned up already: ask again in a moment.")
-            return None
-        if work is not None and mine and self._hub.clock.monotonic() - self._ended < LONGEST_WAIT:
-            self._work = self._asked = None
-            return work.result()
-        self._begin(self._run(bounds, dry_run=dry_run), (bounds, dry_run))
-        return None
 
     async def _finish(self) -> Report:
         stories = self._hub.state.get(Forgotten).stories
         return Report(events=await self._write(lambda log: log.forget(stories)) if stories else 0)
 
-    async def _run(self, bounds: Bounds, *, dry_run: bool) -> Report:
+    async def _by_settings(self) -> Report:
+        bounds = await asyncio.to_thread(_chosen_bounds)
+        return await self._forget(bounds, dry_run=False) if bounds.any else Report()
+
+    async def _asked(self, bounds: Bounds, *, dry_run: bool) -> Report:
+        bounds = bounds if bounds.any else await asyncio.to_thread(_chosen_bounds)
         if not bounds.any:
-            found = await asyncio.to_thread(chosen)
-            bounds = Bounds(found.keep_days or None, found.max_size_mb or None)
-        if not bounds.any:
-            if self._asked is None:
-                return Report()
             raise BadRequest(
-                "no_bound", "Say what goes: `days` or `max_size_mb` (the settings history.keep_days and "
-                "history.max_size_mb keep everything)."
+                "no_bound", "Say what goes: `days` (--days) or `max_size_mb` (--max-size). The settings history.keep_days and "
+                "history.max_size_mb keep everything."
             )  # fmt: skip
         return await self._forget(bounds, dry_run=dry_run)
 
@@ -167,7 +194,7 @@ class Retention:
             plan = await self._next(bounds, plan.old[-1].changed, report.bytes if dry_run else 0)
         report.left = plan.tasks - (report.tasks if dry_run else 0)
         report.left_bytes = plan.size - (report.bytes if dry_run else 0)
-        if report.tasks and not dry_run:
+        if not dry_run:
             report.blobs = await self._drop_blobs()
             logger.info("%s tasks were forgotten: %s events, %s blobs", report.tasks, report.events, report.blobs)
         return report
@@ -214,12 +241,19 @@ class Retention:
         return found
 
     async def close(self) -> None:
-        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.wait([self._work])
+        works = {*self._works.values(), self._newest} - {None}
+        for work in works:
+            assert work is not None
+            work.cancel()
+        if self._newest is not None:
+            await asyncio.wait([self._newest])
+
+
+def _chosen_bounds() -> Bounds:
+    found = chosen()
+    return Bounds(found.keep_days or None, found.max_size_mb or None)
 
 
 def _bug(error: BaseException) -> BaseException | None:
@@ -227,4 +261,4 @@ def _bug(error: BaseException) -> BaseException | None:
     return None if isinstance(error, SynapseError) else error
 
 
-VERBS: tuple[Verb, ...] = (cleanup,)
+VERBS: tuple[Verb, ...] = (cleanup, cleaned)

@@ -28,10 +28,10 @@ def test_an_old_file_is_taken_over_as_far_as_it_is_known(tmp_path: Path) -> None
     found, left = importing.known(str(file))
     assert found == {
         "long_message.threshold": 200, "setup.ask": False, "a2a.flow": "roundtrip", "list.columns": ("ID", "STATUS"),
+        "history.enabled": True,
     }  # fmt: skip
     assert left == [
         "SYNAPSE_LONG_MESSAGE_TTL is 'x': it must be a number, 0 or more",
-        "env.SYNAPSE_HISTORY_ENABLED: no setting of this version",
         "env.SYNAPSE_UDS_DIR: it has no effect here",
         "approvalMode: no setting of this version",
         "hooks.on_idle: no setting of this version",

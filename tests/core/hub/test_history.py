@@ -256,3 +256,183 @@ async def test_all_tasks_are_exported_with_their_texts_in_full(bench: Bench, bob
     assert count == 5
     assert (await alice("history.export", until=1.0))["tasks"] == []
     assert (await alice.refused("history.export", limit=1001)).code == "bad_limit"
+
+
+# -- words
+
+
+async def found(peer: Peer, query: str, **how: Any) -> list[str]:
+    return [one["task_id"] for one in (await peer("history.search", query=query, **how))["tasks"]]
+
+
+async def answered(bob: Peer, alice: Peer, text: str, answer: str, **more: Any) -> str:
+    task = await asked(alice, text, mode="wait")
+    await bob.take()
+    await bob("tasks.complete", task=task, text=answer, **more)
+    return task
+
+
+async def test_one_of_the_words_is_enough_and_and_wants_all_of_them_in_one_task(bob: Peer, alice: Peer) -> None:
+    both = await answered(bob, alice, "review the token format", "opaque, and no cookie")
+    one = await answered(bob, alice, "write about cookies", "the cookie is set")
+    assert await found(alice, "token cookie") == [both, one]
+    assert await found(alice, "token cookie", logic="and") == await found(alice, "cookie token", logic="AND") == [both]
+    assert await found(alice, '"the cookie"') == [one]
+    assert await found(alice, "cooki*", limit=1) == [one]
+    assert await found(alice, "nothing") == []
+    [hit, _] = (await alice("history.search", query="cookie"))["tasks"]
+    assert (hit["where"], hit["agent"], hit["requester"], hit["state"]) == ("answered", "bob", "alice", "completed")
+    assert "[cookie]" in hit["snippet"]
+
+
+async def test_words_are_found_of_one_agent_only_also_while_the_task_is_open(
+    bench: Bench, bob: Peer, alice: Peer
+) -> None:
+    await bench.agent("eve")
+    task = str((await alice("messages.send", to="eve", text="the word is open"))["task_id"])
+    await asked(alice, "the word is open")
+    assert await found(alice, "open", agent="eve") == [task]
+    assert len(await found(alice, "open")) == 2
+    assert (await alice.refused("history.search", query="x", agent="nobody")).code == "no_such_agent"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        '"', '""', '" OR 1=1 --', "text:work", "a NEAR b", "NEAR(a b)", "work)", "(work", "w^ork", "- work", "{text} : work",
+        "work AND", "NOT work", "wörk", "日本語", "🙂 work", "'; DROP TABLE tasks_all; --", "work\0x", "a*b*",
+        "*work*", "\\", "%_",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("logic", ["or", "and"])
+async def test_whatever_is_typed_is_words_and_never_syntax(bench: Bench, alice: Peer, query: str, logic: str) -> None:
+    await bench.agent("bob")
+    task = await asked(alice, f"some work {query} done")
+    if any(sign.isalnum() for sign in query):
+        assert await found(alice, query, logic=logic) == [task]
+    else:
+        assert (await alice.refused("history.search", query=query, logic=logic)).code == "bad_query"
+    assert (await alice("tasks.page"))["total"] == 1
+
+
+async def test_texts_of_all_scripts_are_found_without_regard_to_case_and_accents(bob: Peer, alice: Peer) -> None:
+    task = await answered(bob, alice, "Café ÜBER Straße 日本語 проверка", "naïve 🙂 done")
+    for query in ("cafe", "CAFÉ", "uber", "straße", "日本語", "ПРОВЕРКА", "naive"):
+        assert await found(alice, query) == [task]
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ({"query": "x", "logic": "xor"}, "bad_logic"),
+        ({"query": "  "}, "bad_query"),
+        ({"query": "a " * 33}, "bad_query"),
+        ({"query": "x", "limit": 0}, "bad_limit"),
+    ],
+)
+async def test_a_search_that_makes_no_sense_is_refused(alice: Peer, how: dict[str, Any], code: str) -> None:
+    assert (await alice.refused("history.search", **how)).code == code
+
+
+async def test_long_texts_are_searched_as_far_as_64_kb(bob: Peer, alice: Peer) -> None:
+    task = await answered(bob, alice, "beginning " + "x " * 30_000 + "inside " + "y " * 30_000 + "outside", "done")
+    assert await found(alice, "beginning inside", logic="and") == [task]
+    assert await found(alice, "outside") == []
+    assert (await alice("history.show", task=task))["text"].endswith("outside")
+
+
+async def test_switched_off_no_words_are_kept_and_switched_on_again_they_are_back(
+    bench: Bench, bob: Peer, alice: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = await answered(bob, alice, "the word", "answer")
+    monkeypatch.setenv("SYNAPSE_HISTORY_ENABLED", "false")
+    await bench.restart()
+    alice = bench.client("alice")
+    assert (await alice.refused("history.search", query="word")).code == "history_off"
+    assert (await alice("history.show", task=task))["text"] == "the word"
+    assert (await alice("tasks.page"))["total"] == 1
+    assert [text[3:] for text in (await check(bench))[1]] == [(8, ""), (6, "")]
+    await bench.core.close()
+    assert b"the word" not in bench.cache.read_bytes()
+    monkeypatch.delenv("SYNAPSE_HISTORY_ENABLED")
+    await bench.open()
+    assert await found(bench.client("alice"), "word") == [task]
+
+
+# -- figures
+
+
+async def test_figures_of_each_agent_and_of_all(
+    bench: Bench, bob: Peer, alice: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seconds in (1, 2, 9):
+        task = await asked(alice)
+        await bob.take()
+        bench.clock.advance(seconds)
+        await bob("tasks.complete", task=task, text="x", usage={"input": 1_000_000, "output": 500_000})
+    await answered(bob, alice, "x", "no", failed=True)
+    eve = await bench.agent("eve", "codex")
+    await alice("messages.send", to="eve", text="y")
+    await eve.take()
+    reply = await alice("history.stats")
+    [of_bob, of_eve] = reply["agents"]
+    assert of_bob == {
+        "agent": "bob", "tasks": 4, "states": {"completed": 3, "failed": 1}, "success": 0.75, "median": 1.5,
+        "tokens": {"input": 3_000_000, "output": 1_500_000},
+    }  # fmt: skip
+    assert of_eve == {"agent": "eve", "tasks": 1, "states": {"working": 1}}
+    assert (reply["total"]["tasks"], reply["total"]["success"]) == (5, 0.75)
+    monkeypatch.setenv("SYNAPSE_HISTORY_PRICES", "input=3")
+    assert "cost" not in (await alice("history.stats"))["total"]
+    monkeypatch.setenv("SYNAPSE_HISTORY_PRICES", "input=3,output=15,claude.output=10")
+    assert (await alice("history.stats", agent="bob"))["total"]["cost"] == 24.0
+    monkeypatch.setenv("SYNAPSE_HISTORY_PRICES", "input=much")
+    assert (await alice.refused("history.stats")).code == "bad_price"
+    monkeypatch.delenv("SYNAPSE_HISTORY_PRICES")
+    assert (await alice("history.stats", since=bench.clock.now() + 1))["agents"] == []
+
+
+async def test_no_figures_of_nothing(alice: Peer) -> None:
+    assert await alice("history.stats") == {"agents": [], "total": {"agent": ""}}
+
+
+# -- a trace
+
+
+async def test_a_trace_ties_together_what_belongs_to_a_task(bench: Bench, bob: Peer, alice: Peer) -> None:
+    eve = await bench.agent("eve")
+    top = await asked(alice, "the whole")
+    await bob.take()
+    below = str((await bench.command(bob)("messages.send", to="eve", text="a part"))["task_id"])
+    await eve.take()
+    other = await asked(alice, "another")
+    await eve("tasks.complete", task=below, text="the part")
+    await bob("tasks.complete", task=top, text="all")
+    trace = await alice("history.trace", task=top)
+    assert (trace["task"]["task_id"], trace["task"]["answer"], trace["workspace"]) == (top, "all", "w")
+    assert [child["task_id"] for child in trace["children"]] == [below]
+    assert trace["parents"] == []
+    assert [event["kind"] for event in trace["events"]].count("tasks.completed") == 2
+    places = [(event["position"], event["index"]) for event in trace["events"]]
+    assert places == sorted(places)
+    assert {event["story"] for event in trace["events"]} >= {top, below}
+    assert other not in {event["story"] for event in trace["events"]}
+    assert "messages.sent" in [e["kind"] for e in trace["events"] if e["story"].startswith("m-")]
+    up = await alice("history.trace", task=below)
+    assert [above["task_id"] for above in up["parents"]] == [top]
+    assert (await alice.refused("history.trace", task="t-none")).code == "no_such_task"
+
+
+async def test_events_of_plugins_that_name_the_task_are_in_its_trace(tmp_path: Path) -> None:
+    from synapse.testing import hub
+    from tests.core.toys import pad
+
+    async with hub({"pad": pad()}, cache=tmp_path / "cache.db") as bench:
+        alice = bench.client("alice")
+        await bench.agent("bob")
+        await alice("pad.add", line="before")
+        task = await asked(alice)
+        await alice("pad.add", line=f"for {task}")
+        await alice("pad.add", line="for another")
+        events = (await alice("history.trace", task=task))["events"]
+        assert [event["body"]["line"] for event in events if event["kind"] == "pad.added"] == [f"for {task}"]
