@@ -39,6 +39,7 @@ def serve(
     no_metrics: bool,
     metrics_token: "str | None",
     no_agent_ports: bool,
+    test_agent: bool,
 ) -> int:
     """Run the hub here until Ctrl-C; with --stop, end the one that runs."""
     _check(port, max_clients, rate, burst)
@@ -76,7 +77,7 @@ def serve(
         **chosen, db=db or "", ephemeral=ephemeral, background=background, ready_fd=ready_fd,
         relay_log=relay_log or "", relay_max_lines=relay_max_lines,
         token=token, token_file=token_file or "", tls_cert=tls_cert, tls_key=tls_key, insecure=insecure,
-        metrics=True if metrics else False if no_metrics else None, metrics_token=metrics_token or "",
+        metrics=True if metrics else False if no_metrics else None, metrics_token=metrics_token or "", test_agent=test_agent,
     )  # fmt: skip
 
 
@@ -200,6 +201,9 @@ _SERVE = (
     Option("--no-metrics", flag=True, help="No /metrics."),
     Option("--metrics-token", metavar="SECRET", help="A token that opens /metrics alone."),
     Option("--no-agent-ports", flag=True, help="Agents get no ports of their own: /agents/NAME answers for them."),
+    Option(
+        "--test-agent", flag=True, help="Add an agent `tck` that answers those who test the protocol; see docs/a2a.md."
+    ),
     Option("--background", flag=True, help="Write the log to the data folder.", hidden=True),
     Option("--ready-fd", kind=int, help="A descriptor on which to say when the doors are open.", hidden=True),
     Option("--stop", flag=True, help="End the hub that runs."),

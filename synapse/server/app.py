@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synapse import __version__, ids, paths, plugins
+from synapse.a2a import tck
 from synapse.a2a.peers import Peers
 from synapse.clock import SystemClock
 from synapse.errors import Refused
@@ -63,6 +64,7 @@ class Options:
     relay_max_lines: int = MOST_LINES
     max_per_host: int = 1024  # connections from one other machine
     agent_ports: bool = False  # each agent is reached on a port of its own, too
+    test_agent: bool = False  # an agent that answers those who test this server
 
 
 class Server:
@@ -161,6 +163,11 @@ class Server:
             relay = Relay(core.hub, Path(options.relay_log).absolute(), options.relay_max_lines)
             await relay.open()
             stack.push_async_callback(relay.close)
+        tck.send_off(core)
+        if options.test_agent:
+            agent = tck.ScriptedAgent(core)
+            await agent.open()
+            stack.callback(agent.close)
         if options.agent_ports:
             ports.open()
             stack.push_async_callback(ports.close)
