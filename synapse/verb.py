@@ -183,5 +183,5 @@ class Verbs:
     def _nearest(self, name: str) -> str:
         from difflib import get_close_matches
 
-        near = get_close_matches(name[:80], self._verbs, n=3)
+        near = get_close_matches(name[:80], [verb.name for verb in self if not verb.internal], n=3)
         return f" Did you mean {' or '.join(near)}?" if near else " GET /api/openapi.json lists them."

@@ -12,7 +12,7 @@ from yarl import URL
 from synapse import __version__, ids
 from synapse.a2a.card import Place
 from synapse.a2a.door import A2ADoor, Addressed, addressed_by_name
-from synapse.errors import NotFound, SynapseError
+from synapse.errors import BadRequest, NotFound, SynapseError
 from synapse.hub.agents import Agents
 from synapse.hub.core import Core
 from synapse.server import openapi, problem
@@ -185,7 +185,10 @@ class HttpDoor:
         return _json(await asyncio.shield(self._page))
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        hello: Hello = hello_of(request, None, {}, query_of(request))
+        query = query_of(request)
+        hello: Hello = hello_of(request, None, {}, query)
+        if query:
+            raise BadRequest("bad_request", f"/ws takes `from` and `workspace`, not {min(query)[:80]!r}.")
         return await self._websockets.serve(request, request[VISITOR], hello)
 
 

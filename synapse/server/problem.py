@@ -36,6 +36,8 @@ def response(error: SynapseError, request_id: str) -> web.Response:
     answer = web.Response(body=body, status=status_of(error), content_type=CONTENT_TYPE)
     if error.status == HTTPStatus.UNAUTHORIZED:
         answer.headers["WWW-Authenticate"] = "Bearer"
+    if error.status == HTTPStatus.UPGRADE_REQUIRED:
+        answer.headers.update({"Upgrade": "websocket", "Sec-WebSocket-Version": "13"})
     wait = error.details.get("retry_after")
     if isinstance(wait, int | float):
         answer.headers["Retry-After"] = str(max(1, round(wait)))

@@ -92,6 +92,9 @@ def test_an_unknown_verb_names_the_nearest_and_an_internal_one_is_unknown() -> N
         verbs.get("message.send")
     with pytest.raises(NotFound):
         verbs.get("agents.admit")
+    with pytest.raises(NotFound) as refused:
+        verbs.get("agents.admits")
+    assert "agents.admit " not in refused.value.sentence
     assert verbs.get("messages.send").name == "messages.send"
 
 

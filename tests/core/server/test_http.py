@@ -186,6 +186,18 @@ async def test_a_request_that_cannot_be_says_why(house: House, method: str, path
     assert (answer.status, answer.code) == (status, code)
 
 
+async def test_what_the_websocket_does_not_take_is_refused_and_what_it_wants_is_told(house: House) -> None:
+    for query in ("?From=bob", "?from=bob&nope=1"):
+        wrong = await http(house, "GET", f"/ws{query}")
+        assert (wrong.status, wrong.code, "takes `from` and `workspace`" in wrong.body["detail"]) == (
+            400,
+            "bad_request",
+            True,
+        )
+    plain = await http(house, "GET", "/ws?from=bob")
+    assert (plain.status, plain.headers["Upgrade"], plain.headers["Sec-WebSocket-Version"]) == (426, "websocket", "13")
+
+
 @pytest.mark.parametrize("verb", ["events.follow", "agents.attach", "agents.report"])
 async def test_what_is_about_a_connection_is_refused_where_there_is_none(house: House, verb: str) -> None:
     assert (await post(house, verb)).code == "needs_connection"
