@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.hubs import until
 from tests.real import scenes
-from tests.real.kit import RealHouse, real
+from tests.real.kit import COUNT, RealHouse, real
 from tests.real.stub_llm import TEXTS
 
 pytestmark = real("aider")
@@ -46,6 +46,11 @@ def test_texts_of_all_kinds_arrive_once_and_as_they_are(house: RealHouse) -> Non
 
 def test_its_answers_are_word_for_word_those_of_its_model(house: RealHouse) -> None:
     scenes.word_for_word(house, "record")
+
+
+def test_a_long_message_is_typed_whole_for_its_model_opens_no_files(house: RealHouse) -> None:
+    text = "\n".join(f"{number:4} of a long text: the quick brown fox" for number in range(500))
+    scenes.delivered(house, (text,), "long")
 
 
 def test_a_command_that_it_suggests_is_run_when_somebody_says_so(house: RealHouse) -> None:
@@ -112,6 +117,12 @@ def test_who_has_a_history_of_their_own_keeps_it_and_is_read_from_the_screen() -
         assert "ASSISTANT Forty-two." in (house.place / "mine.txt").read_text()
     finally:
         house.close()
+
+
+@pytest.mark.skipif(not COUNT, reason="not run: SYNAPSE_REAL_COUNT says how many texts")
+@pytest.mark.timeout(1800)
+def test_hundreds_of_texts_arrive(house: RealHouse) -> None:
+    scenes.works_with_a_busy_machine(house, COUNT, "many")
 
 
 def test_it_ends_with_all_that_it_has_started_and_restores_the_terminal() -> None:

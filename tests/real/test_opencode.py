@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.hubs import until
 from tests.real import scenes
-from tests.real.kit import RealHouse, real
+from tests.real.kit import COUNT, RealHouse, real
 
 pytestmark = real("opencode")
 
@@ -145,6 +145,12 @@ def test_at_other_widths_texts_arrive_cold_and_warm(columns: int) -> None:
         assert live["question"].startswith("△ Permission required")
     finally:
         house.close()
+
+
+@pytest.mark.skipif(not COUNT, reason="not run: SYNAPSE_REAL_COUNT says how many texts")
+@pytest.mark.timeout(1800)
+def test_hundreds_of_texts_arrive(house: RealHouse) -> None:
+    scenes.works_with_a_busy_machine(house, COUNT, "many")
 
 
 def test_it_ends_with_all_that_it_has_started_and_restores_the_terminal() -> None:
