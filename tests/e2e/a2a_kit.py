@@ -71,7 +71,7 @@ DEMO = Manner(
 TEST = Manner(
     "tck",
     finish=Wish("x", "Generated text content", "tck-artifact-text"),
-    write=Wish("x", "Stream hello from TCK", "tck-stream-001"),
+    write=Wish("x", "chunk-1 chunk-2", "tck-stream-artifact-chunked"),
     ask=Wish("x", prefix="tck-input-required"),
     last=Wish("x", prefix="test-resubscribe-message-id"),
 )

@@ -2,7 +2,6 @@
 agent that is made for tests. Whatever comes back is held to the schema on its way (`a2a_kit.Strict`)."""
 
 import asyncio
-import importlib.util
 import json
 import stat
 from collections.abc import AsyncIterator, Iterator
@@ -20,8 +19,7 @@ from tests.e2e.a2a_kit import JSONRPC, Manner, Talk, Wish, words
 from tests.e2e.agents_kit import House
 from tests.e2e.hubs import until
 
-HAS_TEST_AGENT = importlib.util.find_spec("synapse.a2a.answers") is not None
-MANNERS = [kit.DEMO, *([kit.TEST] if HAS_TEST_AGENT else [])]
+MANNERS = [kit.DEMO, kit.TEST]
 BYTES = bytes(range(256)) * 40
 
 
@@ -29,7 +27,7 @@ BYTES = bytes(range(256)) * 40
 def house() -> Iterator[House]:
     house = House()
     try:
-        house.serve(*(["--test-agent", "--ephemeral"] if HAS_TEST_AGENT else []))
+        house.serve("--test-agent")
         house.agent(kit.DEMO.name)
         yield house
     finally:
@@ -459,7 +457,6 @@ async def test_a_tenant_in_front_is_tolerated(demo: Talk) -> None:
 # -- what only the agent for tests does
 
 
-@pytest.mark.skipif(not HAS_TEST_AGENT, reason="there is none")
 async def test_a_direct_message_is_no_task(house: House, binding: str) -> None:
     async with kit.talk(kit.base_of(house, "tck"), kit.TEST, binding) as talk:
         said = Wish("x", prefix="tck-message-response")
@@ -470,7 +467,6 @@ async def test_a_direct_message_is_no_task(house: House, binding: str) -> None:
         assert words(one.message.parts) == "Direct message response"
 
 
-@pytest.mark.skipif(not HAS_TEST_AGENT, reason="there is none")
 async def test_work_that_is_refused(house: House, binding: str) -> None:
     async with kit.talk(kit.base_of(house, "tck"), kit.TEST, binding) as talk:
         task = await talk.send(Wish("x", prefix="tck-reject-task"))
@@ -478,7 +474,6 @@ async def test_work_that_is_refused(house: House, binding: str) -> None:
         assert kit.states([one async for one in talk.stream(Wish("x", prefix="tck-reject-task"))])[-1] == kit.REJECTED
 
 
-@pytest.mark.skipif(not HAS_TEST_AGENT, reason="there is none")
 async def test_files_and_data_come_back_as_they_are(house: House, binding: str) -> None:
     async with kit.talk(kit.base_of(house, "tck"), kit.TEST, binding) as talk:
         file = (await talk.send(Wish("x", prefix="tck-artifact-file"))).artifacts[0].parts[0]
