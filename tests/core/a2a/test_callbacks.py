@@ -1,15 +1,19 @@
 """Calls to those who want to hear of tasks: what is told, in which order, again, and to whom never."""
 
 import asyncio
+import json
 import logging
+import re
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from synapse.a2a.callbacks import Caller, Patience
 from synapse.a2a.outgoing import Outgoing
-from synapse.a2a.telling import signature
+from synapse.a2a.telling import EVENT, EVENT_ID, SIGNATURE, TIMESTAMP, TOKEN, signature
 from synapse.hub.addresses import Reach
 from synapse.hub.callbacks import Callbacks
 from synapse.hub.push import reach
@@ -373,3 +377,21 @@ def test_the_signature_is_that_of_the_timestamp_and_the_body() -> None:
 
     digest = hmac.new(b"key", b'1700000000.{"a":1}', hashlib.sha256).hexdigest()
     assert signature("key", "1700000000", b'{"a":1}') == f"sha256={digest}"
+
+
+def test_the_page_shows_how_a_signature_is_checked() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "webhooks.md").read_text()
+    [script] = re.findall(r"```python\n(.*?)```", page, re.S)
+    there: dict[str, Any] = {}
+    exec(script, there)
+    stamp = str(int(time.time()))
+    headers = {"X-Synapse-Timestamp": stamp, "X-Synapse-Signature": signature("key", stamp, b"{}")}
+    assert there["genuine"](headers, b"{}", "key") is True
+    assert there["genuine"](headers, b"{ }", "key") is False
+    assert there["genuine"](headers, b"{}", "other") is False
+    old = {**headers, "X-Synapse-Timestamp": "1700000000", "X-Synapse-Signature": signature("key", "1700000000", b"{}")}
+    assert there["genuine"](old, b"{}", "key") is False
+    [body] = map(json.loads, re.findall(r"```json\n(.*?)```", page, re.S))
+    assert set(body) == {"id", "event", "timestamp", "agent", "task"}
+    for name in (SIGNATURE, TIMESTAMP, EVENT, EVENT_ID, TOKEN):
+        assert f"`{name}" in page
