@@ -279,6 +279,7 @@ async def test_there_is_nothing_in_a_context_that_nobody_uses(talk: Talk) -> Non
     assert (list(found.tasks), found.total_size, found.next_page_token) == ([], 0, "")
 
 
+@pytest.mark.parametrize("talk", [kit.TEST], indirect=True, ids=["tck"])
 @pytest.mark.parametrize("wrong", [{"page_size": 101}, {"page_size": -1}, {"page_token": "x"}, {"history_length": -1}])
 async def test_a_list_that_is_asked_for_wrongly_is_refused(talk: Talk, wrong: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidParamsError):
@@ -331,6 +332,7 @@ async def test_nothing_more_is_said_to_a_task_that_has_ended(talk: Talk) -> None
     assert await talk.get(task.id) == task
 
 
+@pytest.mark.parametrize("talk", [kit.TEST], indirect=True, ids=["tck"])
 @pytest.mark.parametrize("id", ["t-none", "x y", "ünï", "a" * 300])
 async def test_a_task_that_is_not_there(talk: Talk, id: str) -> None:
     for asked in (
