@@ -8,13 +8,13 @@ from typing import Any
 from msgspec import json
 
 from synapse.a2a import model, simple, v03
-from synapse.hub.callbacks import Config, Hook
+from synapse.hub.callbacks import EVENT_ID, Config, Hook
 from synapse.hub.secrets import reveal
 from synapse.hub.views import TaskView, view
 from synapse.log.base import Log
 
 SIGNATURE, TIMESTAMP = "X-Synapse-Signature", "X-Synapse-Timestamp"
-EVENT, EVENT_ID = "X-Synapse-Event", "X-Synapse-Event-Id"
+EVENT = "X-Synapse-Event"
 TOKEN = "X-A2A-Notification-Token"  # noqa: S105 - the name of a header
 _EVENTS = {
     "completed": "task.completed",

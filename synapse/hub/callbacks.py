@@ -30,6 +30,7 @@ from synapse.hub.facts import (
     Working,
 )
 
+EVENT_ID = "X-Synapse-Event-Id"  # the header that every call carries
 EVENTS = ("task.completed", "task.failed", "task.canceled", "task.input_required")
 CHANGES: dict[type[Fact], str] = {
     Working: "",

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 from yarl import URL
 
 from synapse.errors import Refused
+from synapse.hub.callbacks import EVENT_ID
 from synapse.hub.core import Core
 from synapse.hub.sessions import Session
 from synapse.server import access
@@ -89,6 +90,8 @@ class Gate:
         site = request.headers.get("Sec-Fetch-Site", "none")
         if site not in _BY_ITSELF and not _visit(request):
             raise Forbidden("foreign_origin", f"A page from elsewhere ({site[:20]}) has no access to this hub.")
+        if EVENT_ID in request.headers:  # whoever had it made would speak here as the user of the hub that makes it
+            raise Forbidden("call_of_a_hub", "That is the call of a webhook or a push: a hub takes none.")
 
     def _ours(self, origin: str, port: int) -> bool:
         try:

@@ -13,12 +13,17 @@ import pytest
 
 from synapse.a2a.callbacks import Caller, Patience
 from synapse.a2a.outgoing import Outgoing
-from synapse.a2a.telling import EVENT, EVENT_ID, SIGNATURE, TIMESTAMP, TOKEN, signature
+from synapse.a2a.telling import EVENT, SIGNATURE, TIMESTAMP, TOKEN, signature
+from synapse.errors import Unavailable
 from synapse.hub.addresses import Reach
-from synapse.hub.callbacks import Callbacks
+from synapse.hub.callbacks import EVENT_ID, Callbacks
 from synapse.hub.push import reach
+from synapse.log.base import Log
+from synapse.log.faulty import Fault, FaultyLog
+from synapse.log.memory import MemoryLog
 from synapse.testing import Bench
 from tests.core.a2a.receiving import Receiver
+from tests.core.hub.kit import HeldLog
 
 QUICK = Patience(timeout=2.0, retries=3, pause=0.02)
 
@@ -26,8 +31,8 @@ QUICK = Patience(timeout=2.0, retries=3, pause=0.02)
 class House:
     """A hub that calls, a receiver, a person who asks, and a client bob who works."""
 
-    def __init__(self) -> None:
-        self.bench = Bench()
+    def __init__(self, log: Log | None = None) -> None:
+        self.bench = Bench(log)
         self.receiver = Receiver()
         self.patience = QUICK
 
@@ -344,6 +349,56 @@ async def test_what_was_told_and_noted_is_not_told_again_after_a_restart(house: 
     await house.receiver.until(1, "/other")
     assert len(house.receiver.of("/push")) == 2
     assert len({call.headers["X-Synapse-Event-Id"] for call in await house.receiver.until(2, "/hook")}) == 2
+
+
+async def test_nothing_is_told_before_it_is_stored() -> None:
+    held = HeldLog()
+    house = await House(held).open()
+    try:
+        await house.hook()
+        task = await house.ask(url=house.receiver.url("/push"))
+        other = await house.ask("other")
+        held.hold()
+        answering = house.bob.ask("messages.reply", to=task, text="done")
+        await house.bench.until(held.reached.is_set)
+        house.caller.look_everywhere()
+        again = house.bob.ask("messages.reply", to=other, text="done")
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not house.receiver.calls
+        held.let_go()
+        await asyncio.gather(answering, again)
+        assert len(await house.receiver.until(2, "/hook")) == 2
+        await house.receiver.until(2, "/push")
+    finally:
+        held.let_go()
+        await house.close()
+
+
+async def test_what_could_not_be_stored_is_never_told_and_what_could_not_be_noted_is_told_again() -> None:
+    log = FaultyLog(MemoryLog())
+    house = await House(log).open()
+    house.bench.truth = log
+    try:
+        await house.hook()
+        first, second = await house.ask("first"), await house.ask("second")
+        log.fail("append", [Fault.BEFORE])
+        with pytest.raises(Unavailable):
+            await house.answer(first)
+        await house.bench.settled()
+        await house.answer(second)
+        [call] = await house.receiver.until(1, "/hook")
+        assert call.json["task"]["id"] == second
+        await house.bench.until(lambda: house.caller._outcomes)
+        log.fail("append", [Fault.BEFORE])
+        house.caller.settle()
+        again = (await house.receiver.until(2, "/hook"))[1]
+        assert again.headers[EVENT_ID] == call.headers[EVENT_ID]
+        assert len(await house.made()) == 1
+        await house.answer(first)
+        assert (await house.receiver.until(3, "/hook"))[2].json["task"]["id"] == first
+    finally:
+        await house.close()
 
 
 async def test_many_outcomes_are_few_records(house: House) -> None:

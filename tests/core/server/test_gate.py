@@ -50,6 +50,13 @@ async def test_a_foreign_host_is_kept_out_everywhere(house: House, host: str, pa
     assert answer.code in ("foreign_host", "")
 
 
+async def test_the_call_of_another_hub_is_kept_out(house: House) -> None:
+    """Who may have that one call somewhere would speak here as its user."""
+    for method, path in (("POST", "/api/agents.here"), ("POST", "/agents/bob"), ("POST", "/webhooks")):
+        answer = await http(house, method, path, headers={"X-Synapse-Event-Id": "t-1-2.0"})
+        assert (answer.status, answer.code) == (403, "call_of_a_hub")
+
+
 @pytest.mark.parametrize(
     "origin",
     ["http://evil.test", "http://127.0.0.1:1", "https://127.0.0.1:{port}", "null", "http://localhost", "file://", "x"],
