@@ -51,12 +51,12 @@ def synapse_routes() -> "Iterable[Route]":
     from synapse import Route
 
     return (
-        Route("GET", "/memory/list", "memory.list"),
-        Route("GET", "/memory/search", "memory.search"),
-        Route("GET", "/memory/stats", "memory.stats"),
-        Route("GET", "/memory/show/{key}", "memory.show"),
-        Route("POST", "/memory/save", "memory.save"),
-        Route("DELETE", "/memory/{key}", "memory.delete"),
+        Route("GET", "/memory/list", "memory.list", agent=True),
+        Route("GET", "/memory/search", "memory.search", agent=True),
+        Route("GET", "/memory/stats", "memory.stats", agent=True),
+        Route("GET", "/memory/show/{key}", "memory.show", agent=True),
+        Route("POST", "/memory/save", "memory.save", agent=True),
+        Route("DELETE", "/memory/{key}", "memory.delete", agent=True),
     )
 
 

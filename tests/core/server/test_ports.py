@@ -54,10 +54,12 @@ async def ask(port: int, method: str, path: str, **more: Any) -> Answer:
         return Answer(came.status, came.headers, await came.read())
 
 
-async def join(house: House, range: tuple[int, int], name: str = "", **more: Any) -> tuple[Peer, dict[str, Any]]:
+async def join(
+    house: House, range: tuple[int, int], name: str = "", workspace: str = "house", **more: Any
+) -> tuple[Peer, dict[str, Any]]:
     """The runner of an agent that is here, and what the hub calls it."""
     runner = await house.guest(runner=True)
-    reply = await runner.ask("agents.join", profile="claude", name=name, workspace="house", ports=range, **more)
+    reply = await runner.ask("agents.join", profile="claude", name=name, workspace=workspace, ports=range, **more)
     if "result" in reply:
         assert "result" in await runner.ask("agents.attach", key=reply["result"]["key"])
     return runner, reply.get("result") or reply["error"]["data"] | {"message": reply["error"]["message"]}
@@ -94,6 +96,21 @@ async def test_each_port_is_its_agents(house: House, range_: tuple[int, int]) ->
         _, agent = await join(house, range_, name)
         names[agent["port"]] = (await ask(agent["port"], "GET", "/.well-known/agent-card.json")).body["name"]
     assert names == {range_[0]: "bob", range_[0] + 1: "eve"}
+
+
+async def test_the_paths_of_plugins_are_there_and_mean_the_agents_workspace(
+    house: House, range_: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "ancestors", lambda pid: ())  # this process is no agent's
+    for workspace in ("house", "barn"):
+        _, agent = await join(house, range_, workspace=workspace)
+        saved = await ask(agent["port"], "POST", "/memory/save", json={"key": "k", "text": f"of the {workspace}"})
+        assert (saved.status, saved.body["workspace"]) == (200, workspace)
+    found = await ask(range_[0], "GET", "/memory/show/k")
+    assert found.body["entry"]["text"] == "of the house"
+    elsewhere = await ask(range_[0], "GET", "/memory/show/k", headers={"Synapse-Workspace": "barn"})
+    assert elsewhere.body["entry"]["text"] == "of the barn"
+    assert (await ask(range_[0], "GET", "/api/agents.list")).status == 404
 
 
 async def test_a_port_of_another_program_is_passed_over(house: House, range_: tuple[int, int]) -> None:
