@@ -18,7 +18,8 @@ from synapse.hub.core import Core
 from synapse.hub.sessions import Session
 from synapse.server import access
 from synapse.server.access import BELOW_A_RUNNER, EVERYTHING, Hello
-from synapse.server.platform import Owner, Peer, ancestors, holders, tcp_owner
+from synapse.server.owner import Owner, tcp_owner
+from synapse.server.platform import Peer, ancestors, holders
 from synapse.server.tokens import Tokens
 from synapse.verb import Permission
 

@@ -1,7 +1,6 @@
 """What differs between systems: who is at the other end of a socket, and what processes there are."""
 
 import ctypes
-import ipaddress
 import os
 import resource
 import signal
@@ -29,44 +28,6 @@ def peer(connection: socket.socket) -> Peer:
     uid = struct.unpack_from("2I", credentials)[1]
     pid = struct.unpack("i", connection.getsockopt(0, 0x002, 4))[0]  # LOCAL_PEERPID
     return Peer(pid, uid)
-
-
-class Owner(NamedTuple):
-    """Whose a TCP connection's other end is: the user, and the socket's inode."""
-
-    uid: int
-    inode: int
-
-
-def tcp_owner(theirs: tuple[str, int], ours: tuple[str, int]) -> Owner | None:
-    """The owner of the other end of a connection over loopback, by Linux's tables; None when it is not in them.
-
-    An end that was closed already is nobody's any more, and the tables call that user 0: who is gone is not root.
-    """
-    for table, width in (("tcp", 4), ("tcp6", 16)):
-        wanted = b" %s %s " % (_hex(theirs, width), _hex(ours, width))
-        try:
-            with open(f"/proc/self/net/{table}", "rb") as file:
-                content = file.read()
-        except OSError:
-            continue
-        found = content.find(wanted)
-        if found >= 0:
-            # behind the state: queues, timer, retransmits, uid, timeout, inode
-            fields = content[found + len(wanted) : content.find(b"\n", found)].split()
-            owner = Owner(int(fields[4]), int(fields[6]))
-            return owner if owner.inode else None
-    return None
-
-
-def _hex(address: tuple[str, int], width: int) -> bytes:
-    """An address as the kernel prints it: words of four bytes in the machine's own order."""
-    ip = ipaddress.ip_address(address[0].partition("%")[0])
-    if isinstance(ip, ipaddress.IPv4Address) and width == 16:
-        ip = ipaddress.IPv6Address(f"::ffff:{ip}")
-    packed = ip.packed[-width:]
-    words = struct.unpack(f"={width // 4}I", packed)
-    return b"%s:%04X" % (b"".join(b"%08X" % word for word in words), address[1])
 
 
 def holders(inode: int) -> list[int]:

@@ -12,8 +12,10 @@ from aiohttp import WSServerHandshakeError
 from synapse.cli import serve
 from synapse.errors import BadRequest, Refused
 from synapse.server import gate, tokens
+from synapse.server import owner as kernel
 from synapse.server.app import Options, Server
-from synapse.server.platform import Owner, holders, tcp_owner
+from synapse.server.owner import Owner, asked, looked_up, tcp_owner
+from synapse.server.platform import holders
 from synapse.verb import Permission, Shape, Verb, change
 from tests.core.server.conftest import House
 from tests.core.server.test_access import agent
@@ -139,6 +141,20 @@ def test_it_says_so_over_ipv6_and_where_one_is_within_the_other() -> None:
             ours, theirs = (_bare(far.getsockname()), _bare(address))
             assert tcp_owner(theirs, ours) == Owner(os.getuid(), os.fstat(near.fileno()).st_ino)
     listening.close()
+
+
+def test_asked_and_looked_up_are_the_same_and_an_answer_about_somebody_else_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    near = socket.create_connection(listening.getsockname())
+    far, address = listening.accept()
+    with listening, near, far:
+        ours = far.getsockname()
+        assert asked(address, ours) == looked_up(address, ours) == Owner(os.getuid(), os.fstat(near.fileno()).st_ino)
+        assert asked(ours, ("127.0.0.1", 1)) is None  # who only listens there is nobody's other end
+        monkeypatch.setattr(kernel, "asked", lambda local, remote: None)  # a kernel that answers no questions
+        assert tcp_owner(address, ours) == looked_up(address, ours)
 
 
 def _bare(address: Any) -> tuple[str, int]:

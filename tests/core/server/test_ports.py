@@ -15,7 +15,7 @@ from aiohttp import ClientSession
 from synapse.log.base import AppendFailed, Entry
 from synapse.server import gate, ports
 from synapse.server.app import Options, Server
-from synapse.server.platform import Owner
+from synapse.server.owner import Owner
 from tests.core.server.conftest import House, Peer
 from tests.core.server.webs import Answer, http
 
