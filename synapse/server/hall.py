@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import os
+import sys
 from collections.abc import Callable
 
 from synapse.clock import Clock
 from synapse.errors import Unavailable
 from synapse.server.gate import loopback
+from synapse.server.owner import tcp_owner
 from synapse.server.seldom import Seldom
 from synapse.server.stall import Stall
 
@@ -25,6 +28,7 @@ class Hall:
         self.plain = 0  # connections that are no WebSockets
         self.clock = clock
         self.near = loopback
+        self.ours = _of_this_user
         self.seldom = Seldom(clock, logger)
         self._make = make
         self._hosts: dict[str, int] = {}
@@ -47,6 +51,12 @@ class Hall:
             return f"{self.most} connections without a WebSocket are open: close some, or raise --max-clients."
         return ""
 
+    def full_of_strangers(self, transport: asyncio.Transport, *, near: bool) -> str:
+        """Why a newcomer from this machine is one too many, else "": half of the room is its user's alone."""
+        if not near or self.plain <= self.most // 2 or self.ours(transport):
+            return ""
+        return f"{self.most // 2} connections are open: what room is left is for the user whose hub this is."
+
     def leave(self, host: str) -> None:
         """A connection from there has ended."""
         left = self._hosts.get(host, 0) - 1
@@ -58,6 +68,15 @@ class Hall:
     def crowded(self, host: str) -> bool:
         """Are there so many that one more is not even told?"""
         return self.plain > self.most + BEYOND or self._hosts.get(host, 0) > self.per_host + BEYOND
+
+
+def _of_this_user(transport: asyncio.Transport) -> bool:
+    """Is the other end on this machine this user's, or root's? Where the kernel does not tell, it may be."""
+    ours, theirs = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+    if sys.platform != "linux" or not ours or not theirs:
+        return True
+    found = tcp_owner(theirs[:2], ours[:2])
+    return found is not None and found.uid in (os.getuid(), 0)
 
 
 class Visit(asyncio.Protocol):
@@ -96,7 +115,7 @@ class Visit(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
         self._host = "" if not address or self._hall.near(address) else address
-        self._why = self._hall.enter(self._host)
+        self._why = self._hall.enter(self._host) or self._hall.full_of_strangers(transport, near=not self._host)
         self._inner.connection_made(transport)
         if self._why:
             if self._hall.crowded(self._host):

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -100,6 +102,39 @@ async def test_a_thousand_connections_are_there_at_once_and_answered(house: Hous
     for socket in sockets:
         await socket.close()
     await until(lambda: house.server.hall.plain == 0)
+
+
+async def test_other_users_of_the_machine_leave_half_of_the_room(house: House, come: Come) -> None:
+    house.server.hall.most = 4
+    mine = house.server.hall.ours
+    house.server.hall.ours = lambda transport: False  # from now on come others
+    strangers = [await come() for _ in range(3)]
+    await until(lambda: house.server.hall.plain == 3)
+    assert b"200 OK" in await asked(house, strangers[0])
+    refused = await asked(house, strangers[2])
+    assert b"503 Service Unavailable" in refused
+    assert b"what room is left is for the user whose hub this is" in refused
+    house.server.hall.ours = mine
+    await until(lambda: house.server.hall.plain == 1)
+    inside = [await come() for _ in range(3)]
+    await until(lambda: house.server.hall.plain == 4)
+    assert b"200 OK" in await asked(house, inside[2])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="not run: only root can be another user")
+async def test_the_kernel_tells_other_users_from_ours(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.server.hall.most = 0
+    refusals = [(await http(house, "GET", "/health")).body["detail"]]
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    monkeypatch.setattr(house.server.hall, "most", 2)
+    words = ["curl", "-sS", "-m", "9", url(house, "/health")]
+    _, kept = await asyncio.open_connection("127.0.0.1", house.server.core.hub.place.port)
+    process = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE, user=65534, cwd="/")
+    refusals.append((await process.communicate())[0].decode())
+    assert "raise --max-clients" in refusals[0]
+    assert "the user whose hub this is" in refusals[1]
+    assert (await http(house, "GET", "/health")).status == 200  # root may do everything
+    kept.close()
 
 
 async def test_who_asks_and_takes_no_answer_is_sent_off(
