@@ -17,7 +17,6 @@ class Rule:
     """One thing that a source may say. Fields of what is reported are named by their paths (see `picking`)."""
 
     source: str = field(metadata={"key": "from"})
-    counts_as: str = field(default="", metadata={"key": "as"})  # the source whose word it is taken for; else its own
     event: str = ""  # a hook's, or a stream's
     match: re.Pattern[str] | None = None  # what a terminal's signal says; its named groups are the fields
     when: dict[str, Any] = field(default_factory=dict)
@@ -32,6 +31,7 @@ class Rule:
     command: str = ""  # the command that is asked about, or will be
     prompt: str = ""
     usage: dict[str, str] = field(default_factory=dict)
+    counts_as: str = field(default="", metadata={"key": "as"})  # the source whose word it is taken for; else its own
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:

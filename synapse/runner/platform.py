@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import platform as machine
 import selectors
 import socket
 import struct
@@ -11,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 IUTF8 = 0x4000  # the same bit on both; `termios` names it only since Python 3.13
+_READ = {"x86_64": "0", "aarch64": "63", "riscv64": "63"}.get(machine.machine())  # how /proc calls it
 _LOCAL_PEERCRED = 0x001  # <sys/un.h> of macOS, at level 0
+GROUP, SESSION = 1, 2  # places among a process's numbers
 
 
 def peer_uid(connection: socket.socket) -> int:
@@ -32,15 +35,30 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
 
 def session_members(session: int) -> list[int]:
     """The living processes of a session but for its leader."""
-    found = _by_proc(session) if sys.platform == "linux" else _by_ps(session)
+    found = _by_proc(SESSION, session) if sys.platform == "linux" else _by_ps(session)
     return [pid for pid in found if pid != session]
 
 
-def _by_proc(session: int) -> Iterator[int]:
+def reads_terminal(group: int) -> bool:
+    """Does one of a process group wait for a line from its terminal? False where that cannot be told: only Linux does."""
+    return sys.platform == "linux" and any(_reads(pid) for pid in _by_proc(GROUP, group))
+
+
+def _reads(pid: int) -> bool:
+    with suppress(OSError, ValueError, IndexError):
+        with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+            call, descriptor = file.read().split()[:2]
+        place = os.readlink(f"/proc/{pid}/fd/{int(descriptor, 16)}") if call == _READ else ""
+        return place.startswith(("/dev/pts/", "/dev/tty"))
+    return False
+
+
+def _by_proc(field: int, wanted: int) -> Iterator[int]:
+    """The living processes whose group or session is that."""
     for name in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-            state, _parent, _group, its = file.read().rpartition(b")")[2].split()[:4]
-            if int(its) == session and state not in b"ZX":
+            state, *numbers = file.read().rpartition(b")")[2].split()[:4]
+            if int(numbers[field]) == wanted and state not in b"ZX":
                 yield int(name)
 
 

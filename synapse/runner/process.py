@@ -140,6 +140,11 @@ class Child:
         except OSError:
             return 0
 
+    @property
+    def reading(self) -> bool:
+        """Does what has the terminal wait for a whole line from it?"""
+        return self.canonical and platform.reads_terminal(self.foreground)
+
     # Signals.
 
     def interrupt(self) -> None:

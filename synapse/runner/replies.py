@@ -8,6 +8,7 @@ from synapse.runner.profile import Profile
 from synapse.runner.terminal import Mark, Terminal
 
 _SCROLLBAR = re.compile(r"^([^┃]*)\s┃$")
+_SIGN = re.compile(r"[$#%>❯»›➜]$")
 LONGEST = 600_000  # bytes of an answer as JSON: more does not fit into one frame to the hub
 ENOUGH = 60  # characters of an echo that is shown cut
 ALIKE = 3  # characters that two prompts of one program begin with alike
@@ -44,13 +45,14 @@ def answer(profile: Profile, text: str, typed: str, *, prompt: str = "", above: 
 
 
 def _without_prompt(line: str, prompt: str) -> str:
-    """The last line without the prompt that stands there again, as it was or with another folder in it."""
+    """The last line without the prompt that stands there again, as it was, with another folder in it, or another one."""
     if line.endswith(prompt):
         return line[: -len(prompt)]  # an output without a line end stands before it
     if prompt.endswith(line):
         return ""  # there an output without a line end stood before it
-    again = line.endswith(prompt[-1]) and len(prompt) > ALIKE and line.startswith(prompt[:ALIKE])
-    return "" if again else line
+    if line.endswith(prompt[-1]) and len(prompt) > ALIKE and line.startswith(prompt[:ALIKE]):
+        return ""
+    return "" if _SIGN.search(line) and _SIGN.search(prompt) else line  # another one, as prompts end
 
 
 def bounded(text: str, longest: int = LONGEST) -> str:

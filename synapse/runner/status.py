@@ -8,7 +8,7 @@ from synapse.runner.dialogs import Foot, Question
 from synapse.runner.parts import SCREEN
 from synapse.runner.process import Child
 from synapse.runner.profile import Profile
-from synapse.runner.prompts import Stillness
+from synapse.runner.prompts import UNSURE, Stillness
 from synapse.runner.rules import Told
 from synapse.runner.skeleton import TAIL, skeleton
 from synapse.runner.terminal import Mark, Terminal
@@ -334,6 +334,13 @@ class StatusMachine:
             self._set(READY, "stillness")
         elif left is not None:
             self._look_in(left)
+        elif self._child.reading:
+            self._set(WAITING, "terminal", Question(self._foot.line()))  # what it runs asks for a line
+        else:
+            if self.status == WAITING:
+                self._set(PROCESSING, "terminal")  # it has got it
+            if quiet < UNSURE - 0.001:
+                self._look_in(UNSURE - quiet)
 
     # -- changing
 

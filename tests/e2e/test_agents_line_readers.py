@@ -1,6 +1,7 @@
 """Interpreters at their prompts: what is sent is their input, and what they print is the answer."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -41,6 +42,36 @@ def test_what_an_interpreter_prints_is_the_answer(house: House, program: str) ->
         assert house.send(program, text) == answer, text
     assert house.synapse("stop", program).returncode == 0
     assert program not in house.names()
+
+
+def test_a_prompt_that_a_command_changes_is_no_answer(house: House) -> None:
+    house.agent("changed", "bash")
+    for text, answer in {
+        "PS1='new> '; echo a": "a",
+        "PS1='(venv) % '": "MISSING_REPLY",
+        "echo '100%'": "100%",
+        "printf 'no end'": "no end",
+        "true": "MISSING_REPLY",
+    }.items():
+        assert house.task(house.queue("changed", text))["answer"] == answer, text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="not run: only Linux tells that a program reads its terminal")
+def test_what_a_command_asks_for_is_waited_for_and_work_is_not(house: House) -> None:
+    house.agent("asked", "bash")
+    task = house.queue("asked", "printf 'working '; sleep 1; read -p 'name? ' x; sleep 1; echo \"hi $x\"")
+    house.becomes("asked", "PROCESSING")
+    live = house.becomes("asked", "WAITING")
+    assert (live["source"], live["question"]) == ("terminal", "working name?")
+    [item] = house.ask("waiting")
+    assert (item["kind"], item["what"]) == ("input", "working name?")
+    assert house.task(task, "input-required")["state"] == "input-required"
+    glass = house.attach("asked")
+    glass.shows("name?")
+    glass.type("Bob\r")
+    assert house.becomes("asked", "PROCESSING")["source"] == "terminal"
+    assert house.task(task)["answer"].endswith("hi Bob")
+    glass.close()
 
 
 def test_a_program_without_a_profile_gets_the_header_and_its_output_is_the_answer(house: House) -> None:

@@ -57,6 +57,7 @@ class Program:
         self.canonical = False
         self.echo = True
         self.stopped = False
+        self.reading = False
         self.foreground = self.pid
 
     def terminal(self, *, canonical: bool, echo: bool, own: bool) -> None:
