@@ -5,7 +5,8 @@ import json
 import logging
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ import pytest
 from synapse.a2a.callbacks import Caller, Patience
 from synapse.a2a.outgoing import Outgoing
 from synapse.a2a.telling import EVENT, SIGNATURE, TIMESTAMP, TOKEN, signature
-from synapse.errors import Unavailable
+from synapse.errors import Refused, Unavailable
 from synapse.hub.addresses import Reach
 from synapse.hub.callbacks import EVENT_ID, Callbacks
 from synapse.hub.push import reach
 from synapse.log.base import Log
-from synapse.log.faulty import Fault, FaultyLog
+from synapse.log.faulty import Fault, FaultyLog, random_faults
 from synapse.log.memory import MemoryLog
 from synapse.testing import Bench
 from tests.core.a2a.receiving import Receiver
@@ -399,6 +400,77 @@ async def test_what_could_not_be_stored_is_never_told_and_what_could_not_be_note
         assert (await house.receiver.until(3, "/hook"))[2].json["task"]["id"] == first
     finally:
         await house.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_fails_everything_stored_is_told_in_order_and_noted_at_last(seed: int) -> None:
+    """The storage fails now and then, receivers do, and the hub crashes: at least once, in order, and none forever."""
+    log = FaultyLog(MemoryLog())
+    house = House(log)
+    house.patience = Patience(timeout=2.0, retries=60, pause=0.0)
+    await house.open()
+    house.bench.truth = log
+    house.receiver.answers["/hook"] = lambda number: (200, 503, 200, 429, 500, 200)[(number + seed) % 6]
+    house.receiver.answers["/push"] = lambda number: (503, 200, 200)[(number + seed) % 3]
+    try:
+        await house.hook()
+        tasks = [await house.ask(str(number), url=house.receiver.url("/push")) for number in range(12)]
+        log.fail("append", islice(random_faults(seed, 0.2), 200))
+        for number, task in enumerate(tasks):
+            for step in (house.take, house.answer):
+                while not await _stored(house, step(task)):
+                    await house.bench.settled()
+            if number % 5 == 4:
+                await house.bench.settled()
+                await house.crash()
+        log.fail("append", [])
+        await house.bench.settled()
+
+        async def noted() -> None:
+            while house.bench.hub.state.get(Callbacks).tasks_owed():
+                house.caller.settle()
+                await asyncio.sleep(0.002)
+
+        await asyncio.wait_for(noted(), 15)
+        await house.bench.settled()
+        house.bench.check()
+        for task in tasks:
+            assert [c for c in house.receiver.of("/hook") if c.json["task"]["id"] == task]
+            told = [c for c in house.receiver.of("/push") if task in c.body.decode()]
+            firsts = list(dict.fromkeys(call.state for call in told))
+            assert firsts == ["TASK_STATE_WORKING", "artifactUpdate", "TASK_STATE_COMPLETED"]
+    finally:
+        await house.close()
+
+
+async def _stored(house: House, step: Coroutine[Any, Any, Any]) -> bool:
+    """Was it stored? What is not known is asked again, and may have been."""
+    try:
+        await step
+    except Unavailable:
+        return False
+    except Refused:
+        pass  # it was
+    return True
+
+
+async def test_a_hub_that_stops_does_not_wait_for_who_is_silent(house: House) -> None:
+    house.receiver.answers["/hook"] = lambda number: 20.0
+    await house.hook()
+    await house.answer(await house.ask())
+    await house.receiver.until(1, "/hook")
+    async with asyncio.timeout(2):
+        await house.caller.close()
+        await house.bench.restart()
+    assert house.bench.hub.state.get(Callbacks).tasks_owed()
+    house.receiver.answers.clear()
+    house.enter()
+    await house.receiver.until(2, "/hook")
+    await house.made()
+    await house.caller.close()
+    await house.bench.restart()
+    house.enter()
+    assert not house.bench.hub.state.get(Callbacks).tasks_owed()
 
 
 async def test_many_outcomes_are_few_records(house: House) -> None:
