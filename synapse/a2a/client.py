@@ -3,6 +3,7 @@
 What comes back is told as it came; `heard.Heard` makes sense of it.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from synapse.errors import Refused, SynapseError, Unavailable
 from synapse.hub.external_facts import Interface
 
 LARGEST = 64 << 20  # bytes of one answer
+LONG = 1 << 18  # bytes that are read beside the loop
 QUICK = Limits(connect=10.0, pause=30.0, total=30.0)
 SENDING = Limits(connect=10.0, pause=0.0, total=0.0)  # it may work before it answers: whoever asks bounds that
 STREAMING = Limits(connect=10.0, pause=120.0, total=0.0)
@@ -78,7 +80,7 @@ class _Wire:
             )
         except Unavailable as error:
             raise _judged(error) from None
-        return _json(answer.status, answer.body)
+        return await _json(answer.status, answer.body)
 
     async def listen(self, method: str, url: str, body: Any) -> AsyncIterator[Any]:
         """The JSON of each event of a stream; what is answered instead of a stream, if there is none."""
@@ -89,14 +91,14 @@ class _Wire:
                 if response.status == 200 and response.content_type == "text/event-stream":
                     async with aclosing(events(response)) as stream:  # type: ignore[type-var]
                         async for data in stream:
-                            yield _read(data)
+                            yield await _read(data)
                     return
                 got = bytearray()
                 async for piece in response.content.iter_chunked(1 << 16):
                     got += piece
                     if len(got) > LARGEST:
                         raise Refused("answer_too_large", f"It answers with more than {LARGEST >> 20} MiB.")
-                yield _json(response.status, bytes(got))
+                yield await _json(response.status, bytes(got))
         except Unavailable as error:
             raise _judged(error) from None
 
@@ -109,14 +111,22 @@ def _judged(error: Unavailable) -> Unavailable:
     return error
 
 
-def _read(body: bytes) -> Any:
+async def _parsed(body: bytes) -> Any:
+    """The JSON of an answer (None where it is none that can be read); what is long is read on a thread."""
     try:
-        return parsed(body)
+        return parsed(body) if len(body) < LONG else await asyncio.to_thread(parsed, body)
     except A2AError:
-        raise Refused("bad_answer", "It answered with what is no JSON that can be read.") from None
+        return None
 
 
-def _json(status: int, body: bytes) -> Any:
+async def _read(body: bytes) -> Any:
+    found = await _parsed(body)
+    if found is None:
+        raise Refused("bad_answer", "It answered with what is no JSON that can be read.")
+    return found
+
+
+async def _json(status: int, body: bytes) -> Any:
     """An answer's JSON; what a status alone says is raised."""
     if 300 <= status < 400:
         raise Refused("moved", f"It has moved (HTTP {status}): `synapse external refresh` reads its card again.")
@@ -124,10 +134,7 @@ def _json(status: int, body: bytes) -> Any:
         raise NotTaken("unreachable", f"It answers with HTTP {status}: not now.")
     if status in AGAIN:
         raise Unavailable("unreachable", f"What stands before it answers with HTTP {status}.")
-    try:
-        found = parsed(body)
-    except A2AError:
-        found = None
+    found = await _parsed(body)
     if found is None and status in (401, 403):
         raise Refused("credentials_needed", _credentials(status))
     if found is None and not (200 <= status < 300 and not body.strip()):

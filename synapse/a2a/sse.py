@@ -19,7 +19,9 @@ async def events(response: ClientResponse, largest: int = LARGEST_EVENT) -> Asyn
         if not piece:
             return  # an event that was not ended is none
         rest += piece
-        *lines, rest = _lines(rest)
+        lines: list[bytearray] = []
+        if b"\n" in piece or b"\r" in rest:
+            *lines, rest = _lines(rest)
         for line in lines:
             if not line:
                 if data:
