@@ -151,6 +151,7 @@ class Retention:
 
     def _add(self, work: Coroutine[Any, Any, Report]) -> "asyncio.Task[Report]":
         self._newest = self._hub.loop.create_task(self._behind(self._newest, work))
+        self._newest.add_done_callback(lambda done: work.close())  # called off before it began, nobody awaits it
         self._newest.add_done_callback(self._over)
         return self._newest
 
