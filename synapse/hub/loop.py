@@ -139,6 +139,7 @@ class Hub:
         self._pending: dict[int, Record] = {}
         self._preparing: set[asyncio.Task[Any]] = set()
         self._touched: set[str] = set()
+        self._settling = False  # it will be looked at in this turn of the loop
         self._handlers = {
             Shape.CHANGE: self._change,
             Shape.READ: self._read,
@@ -207,9 +208,14 @@ class Hub:
 
     def touch(self, *topics: str) -> None:
         """Something about these changed that is not an event: look at what is owed to them, soon."""
-        if not self._touched and len(self.outbox) == 0:
-            self.loop.call_soon(self.settle)
+        if not self._settling and len(self.outbox) == 0:
+            self._settling = True  # what was touched before may wait for a commit that never came
+            self.loop.call_soon(self._settle_soon)
         self._touched.update(topics)
+
+    def _settle_soon(self) -> None:
+        self._settling = False
+        self.settle()
 
     def presence(self, key: str) -> None:
         """A participant came, went, or is otherwise: those who watch are told the difference."""
