@@ -8,10 +8,11 @@ from synapse.runner.profile import Profile
 from synapse.runner.terminal import Mark, Terminal
 
 _SCROLLBAR = re.compile(r"^([^┃]*)\s┃$")
-_SIGN = re.compile(r"[$#%>❯»›➜]$")
+_SIGN = re.compile(r"(?:[$#>❯»›➜]|(?<!\d)(?<!\d )%)$")
 LONGEST = 600_000  # bytes of an answer as JSON: more does not fit into one frame to the hub
 ENOUGH = 60  # characters of an echo that is shown cut
 ALIKE = 3  # characters that two prompts of one program begin with alike
+NEAR = 8000  # characters in which an echo is looked for first
 FRAME = 8  # rows above a composer's cursor at which the echo of a message may begin
 
 
@@ -84,13 +85,24 @@ def _behind_echo(profile: Profile, text: str, typed: str, above: str | None) -> 
 
 def after_echo(text: str, typed: str, above: str | None = "") -> str | None:
     """The lines behind the echo of what was typed, wherever the terminal has wrapped it; None without an echo."""
-    dense, places = _dense(text)
     for wanted in (_dense(typed)[0], _dense(typed.partition("\n")[0])[0][:ENOUGH]):  # it may be shown cut
-        found = _find(dense, wanted, None if above is None else _dense(above)[0].count(wanted))
-        if wanted and found >= 0:
-            line_end = text.find("\n", places[found + len(wanted) - 1])
+        place = _end_of(wanted, text, above) if wanted else -1
+        if place >= 0:
+            line_end = text.find("\n", place)
             return text[line_end + 1 :] if line_end >= 0 else ""
     return None
+
+
+def _end_of(wanted: str, text: str, above: str | None) -> int:
+    """Where the last character of an echo stands; -1 without one. It stands near the beginning, as a rule."""
+    earlier = None if above is None else _dense(above)[0].count(wanted)
+    near = NEAR + 2 * (len(wanted) + len(above or ""))
+    for part in (text,) if earlier is None or len(text) <= near else (text[:near], text):
+        dense, places = _dense(part)
+        found = _find(dense, wanted, earlier)
+        if found >= 0:
+            return places[found + len(wanted) - 1]
+    return -1
 
 
 def _dense(text: str) -> tuple[str, list[int]]:
