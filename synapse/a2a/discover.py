@@ -33,6 +33,10 @@ async def fetch_card(client: Outgoing, url: str, headers: Mapping[str, str], ori
     `origin` is where its interface may lie beside the URL's own. NotFound when there is none, Refused when it is no use.
     """
     typed = parse(url)
+    if typed.query_string and not typed.path.endswith(".json"):
+        raise BadRequest(
+            "bad_url", "Leave out what stands behind the '?': a secret there would be in the log; --header is for it."
+        )
     allowed = [typed] + ([parse(origin)] if origin else [])
     sent = {"Accept": "application/json, application/a2a+json", "A2A-Version": "1.0", **headers}
     for place in places(typed):

@@ -47,6 +47,7 @@ class Errand:
         self._speaker = speaker
         self._streams = True
         self._asked: tuple[str, str, tuple[str, ...]] | None = None  # what the hub was told that it asks
+        self._shown: tuple[object, str] = (None, "")
         self._failing: float | None = None  # since when nothing comes (monotonic)
         self._told: AsyncIterator[Any] | None = None  # the stream of what comes of its message
         link = speaker.state(External).links.get(id)
@@ -299,8 +300,8 @@ class Errand:
             return False
         if self._names != self.linked:
             await self._link()
-        if heard.fresh and not heard.ended and self._speaker.hub.watching.watched(self.id):
-            self._speaker.hub.watching.told(self.id, heard.text, append=False)
+        if heard.fresh and not heard.ended:
+            self._show(heard.text)
         if heard.ended:
             await self._end()
             return True
@@ -311,6 +312,16 @@ class Errand:
             await self._note("resume", task=self.id)
         self._speaker.show()
         return False
+
+    def _show(self, text: str) -> None:
+        """What it has said so far, to those who watch the task: to the same ones only what is new."""
+        watching = self._speaker.hub.watching
+        watchers, (before, shown) = watching.watched(self.id), self._shown
+        if watchers is None:
+            return
+        more = watchers is before and text.startswith(shown)
+        self._shown = (watchers, text)
+        watching.told(self.id, text[len(shown) :] if more else text, append=more)
 
     async def _ask(self) -> None:
         """It cannot go on without an answer: whoever asked for the task is asked."""

@@ -67,6 +67,7 @@ class Peers:
         hub.preparations["external.refresh"] = self._refresh
         hub.on_commit.append(self._committed)
         hub.on_publish.append(self._published)
+        hub.on_folded.append(self._agree)
         self._agree()
         self._sweep_later(0.0)
 
@@ -151,6 +152,8 @@ class Peers:
 
     def _agree(self) -> None:
         """There is one speaker for each, and none for those that are not there (any more)."""
+        if not self._open:
+            return
         there = self._hub.state.get(External).registered
         for key, registration in there.items():
             speaker = self._speakers.get(key)

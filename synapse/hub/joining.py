@@ -5,7 +5,7 @@ from msgspec import field
 
 from synapse import ids, names
 from synapse.errors import BadRequest, NotFound, Refused
-from synapse.hub.agents import PERSON, SPARE_PORTS, Agent, Agents
+from synapse.hub.agents import CLIENT, EXTERNAL, PERSON, SPARE_PORTS, Agent, Agents
 from synapse.hub.ending import answer_requester, end_task, lose_track
 from synapse.hub.facts import DeadLettered, Failed, Joined, Left, Rejected, Renamed, Started, WorkspaceNamed
 from synapse.hub.loop import Call, Hub
@@ -98,6 +98,8 @@ def join(call: Call, request: JoinRequest) -> AgentReply:
     """Begin an agent's stay: it gets a key, a name, an id and a port."""
     agents, workspaces = call.state(Agents), call.state(Workspaces)
     profile = names.check_name(request.profile)
+    if profile in (CLIENT, EXTERNAL):
+        raise BadRequest("reserved_name", f"A profile cannot be called '{profile}': choose another name.")
     workspace = names.check_name(request.workspace) if request.workspace else workspaces.of(request.folder)
     first, last = request.ports
     if not (1024 <= first <= last <= 65535) or not (request.port == 0 or 1024 <= request.port <= 65535):

@@ -70,9 +70,9 @@ class Watching:
             del self._watched[task]
             self._tell_runner(task, on=False)
 
-    def watched(self, task: str) -> bool:
-        """Does anybody watch it?"""
-        return task in self._watched
+    def watched(self, task: str) -> object | None:
+        """What stands for those who watch it now, as long as somebody does; None when nobody does."""
+        return self._watched.get(task)
 
     def told(self, task: str, text: str, append: bool) -> None:
         """A runner tells what its agent says; it goes out behind everything that was decided before."""

@@ -366,6 +366,27 @@ def test_many_tasks_go_side_by_side_and_each_conversation_in_order(
     assert max(one["ended_at"] for one in ended) - min(one["at"] for one in ended) < 10
 
 
+def test_what_it_says_meanwhile_goes_to_whoever_watches(hub: HubProcess, agents: dict[str, SdkAgent]) -> None:
+    """By our own A2A face, so that an agent elsewhere is an agent here to those who ask us."""
+    add(hub, agents["rest"])
+    message = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "chunks 1"}]}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{hub.told['port']}/agents/foreign/message:stream?workspace=house",
+        data=json.dumps({"message": message}).encode(),
+        headers={"Content-Type": "application/json", "A2A-Version": "1.0"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as stream:
+        told = [json.loads(line[6:]) for line in stream.read().splitlines() if line.startswith(b"data: ")]
+    artifacts = [one["artifactUpdate"] for one in told if "artifactUpdate" in one]
+    shown = ""
+    for one in artifacts:
+        text = one["artifact"]["parts"][0]["text"]
+        shown = shown + text if one.get("append") else text
+    assert shown == "one two three"
+    assert [one.get("append", False) for one in artifacts][:3] == [False, True, True]
+    assert told[-1]["statusUpdate"]["status"]["state"] == "TASK_STATE_COMPLETED"
+
+
 def test_only_a_person_adds_one(hub: HubProcess, agents: dict[str, SdkAgent]) -> None:
     hub.serve()
     with hub.peer() as peer:
@@ -477,6 +498,7 @@ def test_urls_that_cannot_be_meant_are_refused(hub: HubProcess, tmp_path: Path) 
         (("http://127.0.0.1:1/", "--header", "X-API-Key: secret"), "@FILE"),
         (("http://127.0.0.1:1/", "--header", f"Host: @{token}"), "no header for credentials"),
         (("http://127.0.0.1:1/", "--token-file", str(tmp_path / "none")), "cannot be read"),
+        (("http://127.0.0.1:1/?key=secret",), "--header"),
         (("http://127.0.0.1:1/", "--alias", "Two Words"), "is not a name"),
     ):
         assert why in refused(hub, *words), words

@@ -279,3 +279,9 @@ async def test_the_state_is_the_fold_of_the_log_at_every_point(bench: Bench) -> 
     await kim("external.remove", alias="far")
     check_projection(External, bench.events())
     bench.check()
+
+
+async def test_no_program_is_taken_for_one(bench: Bench) -> None:
+    runner = bench.peer(Session(workspace="w", user="kim"))
+    refusal = await runner.refused("agents.join", profile="external", workspace="w")
+    assert refusal.code == "reserved_name"
