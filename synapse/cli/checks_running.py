@@ -59,7 +59,7 @@ def out_of_order() -> "Iterator[Check]":
     from synapse.client.blocking import Client
     from synapse.client.starting import answers
 
-    running = answers(_socket())
+    running = answers(hub_socket())
     broken: dict[str, str] = {}
     if running:
         with Client(start=False, url="") as client:
@@ -82,7 +82,7 @@ def out_of_order() -> "Iterator[Check]":
         yield Check("plugins", OK, working + (f" ({off} disabled)" if off else ""))
 
 
-def _socket() -> str:
+def hub_socket() -> str:
     """Where the hub of this data folder would listen; "" where that cannot be known."""
     data = paths.data_folder()
     try:
@@ -270,7 +270,7 @@ def signals() -> "Iterator[Check]":
     from synapse.client.blocking import Client
     from synapse.client.starting import answers
 
-    if not answers(_socket()):
+    if not answers(hub_socket()):
         return
     with Client(start=False, url="") as client:
         agents = client.call("agents.list", workspace="*").get("agents") or []

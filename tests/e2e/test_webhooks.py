@@ -5,6 +5,7 @@ import hmac
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.e2e.hubs import HubProcess, until
+from tests.e2e.test_agents_ports import Harbour
 
 SECRETS = ("geheim-4711", "s3cret-push", "t0ken-push")
 
@@ -136,6 +138,46 @@ def test_the_paths_do_what_the_commands_do(hub_process: HubProcess, receiver: Re
         status, refusal = ask(hub_process, "POST", "/webhooks", {"url": url})
         assert (status, refusal["code"]) == (409, "forbidden_address")
     assert "/webhooks" in ask(hub_process, "GET", "/api/openapi.json")[1]["paths"]
+
+
+def test_doctor_names_a_webhook_that_is_not_told(hub_process: HubProcess, receiver: Receiver) -> None:
+    hub_process.serve()
+    ok(hub_process, "webhooks", "add", receiver.url("/hook?key=geheim"))
+    for status, said in ((200, "nobody was called in vain"), (404, "it answers 404")):
+        receiver.status = status
+        task = asked(hub_process)
+        ok(hub_process, "reply", "done", "--to", task, "--from", "bob")
+        until(partial(made, hub_process, task))
+        found = [check for check in doctor(hub_process) if check["name"] == "webhooks"]
+        assert [said in check["said"] for check in found] == [True]
+        assert "geheim" not in json.dumps(found)
+
+
+def made(hub: HubProcess, task: str) -> bool:
+    """Is it noted what became of the call about a task?"""
+    calls = ok(hub, "webhooks", "deliveries")["deliveries"]
+    return any(one["task"] == task and one["outcome"] != "waiting" for one in calls)
+
+
+def doctor(hub: HubProcess) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(hub.synapse("doctor", "--json").stdout)["checks"]
+    return found
+
+
+def test_the_paths_are_on_the_ports_of_agents_too(receiver: Receiver) -> None:
+    house = Harbour()
+    try:
+        port = int(house.agent("bob", "guest")["port"])
+        house.port = port  # what is asked from here on is asked there
+        status, made = ask(house, "POST", "/webhooks", {"url": receiver.url("/hook"), "agent": "bob"})
+        assert (status, made["agent"]) == (200, "bob")
+        status, refusal = ask(house, "POST", "/webhooks", {"url": f"http://127.0.0.1:{port}/"})
+        assert (status, refusal["code"]) == (409, "forbidden_address")
+        assert ask(house, "GET", "/webhooks/deliveries")[0] == 200
+        assert ask(house, "DELETE", f"/webhooks?id={made['id']}")[1]["removed"] == [made["id"]]
+    finally:
+        house.port = house.told["port"]
+        house.close()
 
 
 def test_private_networks_are_a_choice_of_the_person(hub_process: HubProcess) -> None:
