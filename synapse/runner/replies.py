@@ -9,6 +9,7 @@ from synapse.runner.terminal import Mark, Terminal
 
 _SCROLLBAR = re.compile(r"^([^┃]*)\s┃$")
 _SIGN = re.compile(r"(?:[$#>❯»›➜]|(?<!\d)(?<!\d )%)$")
+_WORD = re.compile(r"\S+")
 LONGEST = 600_000  # bytes of an answer as JSON: more does not fit into one frame to the hub
 ENOUGH = 60  # characters of an echo that is shown cut
 ALIKE = 3  # characters that two prompts of one program begin with alike
@@ -85,7 +86,7 @@ def _behind_echo(profile: Profile, text: str, typed: str, above: str | None) -> 
 
 def after_echo(text: str, typed: str, above: str | None = "") -> str | None:
     """The lines behind the echo of what was typed, wherever the terminal has wrapped it; None without an echo."""
-    for wanted in (_dense(typed)[0], _dense(typed.partition("\n")[0])[0][:ENOUGH]):  # it may be shown cut
+    for wanted in (_dense(typed), _dense(typed.partition("\n")[0])[:ENOUGH]):  # it may be shown cut
         place = _end_of(wanted, text, above) if wanted else -1
         if place >= 0:
             line_end = text.find("\n", place)
@@ -94,21 +95,19 @@ def after_echo(text: str, typed: str, above: str | None = "") -> str | None:
 
 
 def _end_of(wanted: str, text: str, above: str | None) -> int:
-    """Where the last character of an echo stands; -1 without one. It stands near the beginning, as a rule."""
-    earlier = None if above is None else _dense(above)[0].count(wanted)
-    near = NEAR + 2 * (len(wanted) + len(above or ""))
-    for part in (text,) if earlier is None or len(text) <= near else (text[:near], text):
-        dense, places = _dense(part)
-        found = _find(dense, wanted, earlier)
-        if found >= 0:
-            return places[found + len(wanted) - 1]
+    """Where the last character of an echo stands; -1 without one."""
+    found = _find(_dense(text), wanted, None if above is None else _dense(above).count(wanted))
+    left = found + len(wanted)
+    for word in _WORD.finditer(text) if found >= 0 else ():
+        if left <= word.end() - word.start():
+            return word.start() + left - 1
+        left -= word.end() - word.start()
     return -1
 
 
-def _dense(text: str) -> tuple[str, list[int]]:
-    """A text without its spaces, and where each character stood."""
-    places = [place for place, character in enumerate(text) if not character.isspace()]
-    return "".join(text[place] for place in places), places
+def _dense(text: str) -> str:
+    """A text without its spaces."""
+    return "".join(text.split())
 
 
 def _find(text: str, wanted: str, earlier: int | None) -> int:
