@@ -38,6 +38,8 @@ class HttpProtocol(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what is no request, after which the connection ends."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # it has gone before it was answered
         self.log_exception("a request from %s failed", request.remote, exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is on its way already")

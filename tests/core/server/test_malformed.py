@@ -7,6 +7,8 @@ from email.parser import BytesHeaderParser
 from typing import Any
 
 import pytest
+from aiohttp import ClientConnectionResetError
+from aiohttp.http_writer import StreamWriter
 
 from synapse.clock import ManualClock
 from synapse.server import parameters
@@ -94,6 +96,22 @@ async def test_what_is_expected_and_not_understood_is_refused_in_the_same_form(h
     first, second = await said(house, POST + "Expect: 200-magic\r\nContent-Length: 2\r\n\r\n{{}}" + again)
     assert (first[0], first[2]["code"], second[0]) == (417, "bad_expect", 200)
     assert first[1]["X-Request-Id"] == first[2]["request_id"]
+
+
+async def test_who_asks_whether_to_go_on_and_has_gone_is_nobodys_bug(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = StreamWriter.write
+
+    async def gone(self: StreamWriter, chunk: bytes) -> None:
+        if b"100 Continue" in chunk:
+            raise ClientConnectionResetError("Cannot write to closing transport")
+        await written(self, chunk)
+
+    monkeypatch.setattr(StreamWriter, "write", gone)
+    assert await said(house, POST + "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n{{}}") == []
+    assert (await http(house, "GET", "/health")).status == 200
+    assert caplog.records == []
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(
