@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from synapse.client.aio import Link, OnFrame
+from synapse.errors import SynapseError
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between two attempts to start a hub that does not start
 
 Opener = Callable[[dict[str, Any], OnFrame, Callable[[Any], None]], Awaitable[Link]]
 
@@ -43,6 +46,8 @@ class Local:
         self._data = paths.data_folder()
         self._start = start and not os.environ.get("SYNAPSE_AGENT_ID")
         self._ended = False  # by somebody's wish
+        self._not_before = 0.0  # one that could not be started is not tried again before this time of the loop
+        self._pause = FIRST_PAUSE
 
     async def open(self, hello: dict[str, Any], on_frame: OnFrame, on_lost: Callable[[Any], None]) -> Link:
         from synapse.client.aio import connect
@@ -55,10 +60,19 @@ class Local:
         try:
             link = await connect(self._path, hello, heard, on_lost)
         except OSError:  # it may be elsewhere, or not run
-            from synapse.client.starting import find_or_start
-
-            start = self._start and not self._ended
-            found = await asyncio.to_thread(find_or_start, self._data, self._path, start=start)
-            link = await connect(found, hello, heard, on_lost)
-        self._ended = False
+            link = await connect(await self._found(), hello, heard, on_lost)
+        self._ended, self._pause = False, FIRST_PAUSE
         return link
+
+    async def _found(self) -> str:
+        """The socket of a hub that answers; after a start that failed none is started for a while."""
+        from synapse.client.starting import find_or_start
+
+        now = asyncio.get_running_loop().time
+        start = self._start and not self._ended and now() >= self._not_before
+        try:
+            return await asyncio.to_thread(find_or_start, self._data, self._path, start=start)
+        except SynapseError:
+            if start:
+                self._not_before, self._pause = now() + self._pause, min(2 * self._pause, LONGEST_PAUSE)
+            raise

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from synapse import Agent, paths
+from synapse.client import opening, starting
 from synapse.client.aio import Connection
 from synapse.errors import Refused, Unavailable
 from synapse.server.app import Options, Server
@@ -102,6 +103,29 @@ async def test_where_no_hub_is_there_is_an_error_at_once(tmp_path: Path, monkeyp
             async with Agent("alice", start=False):
                 pass
         assert none.value.code == "no_hub"
+
+
+async def test_a_hub_that_does_not_start_is_not_tried_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNAPSE_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("SYNAPSE_AGENT_ID", raising=False)
+    tried = []
+
+    def find(data: str, path: str, *, start: bool) -> str:
+        tried.append(start)
+        raise Unavailable("hub_not_started", "The hub did not start.")
+
+    monkeypatch.setattr(starting, "find_or_start", find)
+    monkeypatch.setattr(opening, "FIRST_PAUSE", 0.05)
+    local = opening.Local(str(tmp_path / "nowhere.sock"), start=True)
+    begun = asyncio.get_running_loop().time()
+    while asyncio.get_running_loop().time() < begun + 0.5:
+        with pytest.raises(Unavailable):
+            await local.open({}, lambda method, params: None, lambda link: None)
+        await asyncio.sleep(0.002)
+    assert 2 <= sum(tried) <= 4  # at 0, 0.05, 0.15 and 0.35 s
+    assert len(tried) > 10
 
 
 async def test_who_the_hub_does_not_let_in_is_told_why(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
