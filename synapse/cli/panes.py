@@ -69,9 +69,9 @@ TERMINALS = (
     ),
     Terminal(
         "kitty", "KITTY_WINDOW_ID", needs=("KITTY_LISTEN_ON", "KITTY_WINDOW_ID"),
-        focus=("kitten", "@", "--to", "{KITTY_LISTEN_ON}", "focus-window", "--match", "id:{KITTY_WINDOW_ID}"),
+        focus=("kitty", "@", "--to", "{KITTY_LISTEN_ON}", "focus-window", "--match", "id:{KITTY_WINDOW_ID}"),
         open=(
-            "kitten", "@", "--to", "{KITTY_LISTEN_ON}", "launch", "--type=window", "--keep-focus",
+            "kitty", "@", "--to", "{KITTY_LISTEN_ON}", "launch", "--type=window", "--keep-focus",
             "--match", "window_id:{KITTY_WINDOW_ID}", "--title", "{name}", "--cwd", "{cwd}", "{words}",
         ),
     ),

@@ -25,7 +25,7 @@ ELSEWHERE = {
     ),
     "kitty": (
         {"KITTY_WINDOW_ID": "4", "KITTY_LISTEN_ON": "unix:/run/k {x}"},
-        ["kitten", "@", "--to", "unix:/run/k {x}", "focus-window", "--match", "id:4"],
+        ["kitty", "@", "--to", "unix:/run/k {x}", "focus-window", "--match", "id:4"],
     ),
     "WezTerm": (
         {"WEZTERM_PANE": "12", "WEZTERM_UNIX_SOCKET": "/run/wez"},

@@ -203,7 +203,7 @@ OPENED = {
     ),
     "kitty": (
         {"KITTY_WINDOW_ID": "4", "KITTY_LISTEN_ON": "unix:/k"},
-        ["kitten", "@", "--to", "unix:/k", "launch", "--type=window", "--keep-focus", "--match", "window_id:4",
+        ["kitty", "@", "--to", "unix:/k", "launch", "--type=window", "--keep-focus", "--match", "window_id:4",
          "--title", "NAME", "--cwd", "CWD"],
     ),
     "WezTerm": (
