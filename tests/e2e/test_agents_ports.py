@@ -3,8 +3,12 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
+import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -36,8 +40,9 @@ def house() -> Iterator[Harbour]:
     house.close()
 
 
-def get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+def get(url: str, token: str = "", context: ssl.SSLContext | None = None) -> Any:
+    request = urllib.request.Request(url, headers={"X-API-Key": token} if token else {})
+    with urllib.request.urlopen(request, timeout=10, context=context) as answer:
         return json.load(answer)
 
 
@@ -99,3 +104,31 @@ def test_a_port_of_another_program_cannot_be_wished_for(house: Harbour) -> None:
         done = house.synapse("start", "--port", str(house.range[0]), "guest")
     assert done.returncode == 1
     assert f"Another program listens on port {house.range[0]}" in done.stderr
+
+
+def test_where_others_may_come_its_port_has_the_hubs_tls_and_tokens(house: Harbour) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("not run: openssl is absent")
+    cert, key, secret = house.data / "cert.pem", house.data / "key.pem", house.data / "tokens"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)],
+        check=True, capture_output=True, timeout=60,
+    )  # fmt: skip
+    secret.write_text("read:a-long-secret-1\n")
+    secret.chmod(0o600)
+    words = ("--host", "0.0.0.0", "--token-file", str(secret), "--tls-cert", str(cert), "--tls-key", str(key))
+    house.serve("--background", *words, env={"SYNAPSE_ALLOW_LOCALHOST": "false"})
+    told = house.agent("bob", "guest")
+    context = ssl.create_default_context(cafile=str(cert))
+    endpoint = house.status("bob")["agent"]["endpoint"]
+    assert endpoint == f"https://127.0.0.1:{told['port']}"
+    path = "/.well-known/agent-card.json"
+    card = get(f"https://localhost:{told['port']}{path}", "a-long-secret-1", context)
+    assert card["supportedInterfaces"][0]["url"] == f"https://localhost:{told['port']}"
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        get(f"{endpoint}/tasks", context=context)
+    with refused.value as answer:
+        assert answer.code == 401
+    with pytest.raises(OSError):  # noqa: PT011 - not TLS: the connection ends, in one way or another
+        get(f"http://127.0.0.1:{told['port']}{path}")
