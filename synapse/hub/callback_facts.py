@@ -10,7 +10,8 @@ from synapse.event import Fact
 
 class PushConfigured(Fact, frozen=True):
     """Somebody wants to be called when a task changes; the same id again takes the place of the one before. `owed` are
-    positions of changes that it is to be told of although they were before it; `over`: nothing will be told any more."""
+    positions of changes that it is to be told of although they were before it; `over`: nothing will be told any more.
+    `spent` is a blob with secrets that are needed no more, here and below."""
 
     kind: ClassVar[str] = "push.configured"
     task: str
@@ -22,6 +23,7 @@ class PushConfigured(Fact, frozen=True):
     version: str = "1.0"  # of the protocol in which it is told
     owed: tuple[int, ...] = ()
     over: bool = False
+    spent: str = ""
 
 
 class PushRemoved(Fact, frozen=True):
@@ -30,6 +32,7 @@ class PushRemoved(Fact, frozen=True):
     kind: ClassVar[str] = "push.removed"
     task: str
     id: str
+    spent: str = ""
 
 
 class PushSettled(Fact, frozen=True):
@@ -52,6 +55,7 @@ class WebhookAdded(Fact, frozen=True):
     events: tuple[str, ...] = ()
     secrets: str = ""  # the blob that holds what its calls are signed with
     box: str = ""
+    spent: str = ""
 
 
 class WebhookRemoved(Fact, frozen=True):
@@ -59,6 +63,7 @@ class WebhookRemoved(Fact, frozen=True):
 
     kind: ClassVar[str] = "webhooks.removed"
     id: str
+    spent: str = ""
 
 
 class WebhookSettled(Fact, frozen=True):

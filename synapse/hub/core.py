@@ -51,6 +51,7 @@ from synapse.hub.prompts import Answers, Prompts
 from synapse.hub.reactions import Reactions
 from synapse.hub.recovery import Level, Recovery
 from synapse.hub.rules import Rules
+from synapse.hub.secrets import Spent
 from synapse.hub.sessions import Session
 from synapse.hub.subscriptions import Subscriptions
 from synapse.hub.sweeper import Processes, Sweeper
@@ -159,6 +160,7 @@ class Core:
         self.answers = Answers(self.hub)
         self.rules = Rules(self.hub)
         self.notices = Notices(self.hub)
+        self.spent = Spent(self.hub)
         self.presences = Presences(self.hub)
         self.sweeper = Sweeper(self.hub, processes)
         self._session = Session(key="hub")
@@ -242,6 +244,7 @@ class Core:
         self.sweeper.close()
         self.rules.close()
         self.notices.close()
+        self.spent.drop()
         self.reactions.close()
         await self.background.close()
         await self.hub.retention.close()

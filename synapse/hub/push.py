@@ -112,7 +112,8 @@ def set_push(call: Call, request: SetPushRequest) -> SetPushReply:
         raise Refused("too_many", f"Up to {MOST} push configurations of one task: delete some.")
     id = request.id or "p-" + ids.ulid(call.at)
     owed = callbacks.changes(request.task, request.since) if request.since else ()
-    pending = there[id].owed if id in there else []
+    before = there.get(id)
+    pending = before.owed if before is not None else []
     call.emit(
         PushConfigured(
             task=request.task,
@@ -124,6 +125,7 @@ def set_push(call: Call, request: SetPushRequest) -> SetPushReply:
             version=request.version,
             owed=owed,
             over=ended and not owed and not pending,
+            spent=before.secrets if before is not None else "",
         ),
         request.task,
     )
@@ -227,10 +229,10 @@ class DeletePushReply(Reply, kw_only=True, omit_defaults=False):
 def delete_push(call: Call, request: DeletePushRequest) -> DeletePushReply:
     """Call that URL no more; twice is once."""
     _task(call, request.task)
-    there = request.id in call.state(Callbacks).configs.get(request.task, {})
-    if there:
-        call.emit(PushRemoved(task=request.task, id=request.id), request.task)
-    return DeletePushReply(deleted=there, position=call.reached)
+    config = call.state(Callbacks).configs.get(request.task, {}).get(request.id)
+    if config is not None:
+        call.emit(PushRemoved(task=request.task, id=request.id, spent=config.secrets), request.task)
+    return DeletePushReply(deleted=config is not None, position=call.reached)
 
 
 def preparations(hub: Hub) -> dict[str, Prepare]:

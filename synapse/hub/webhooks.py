@@ -53,7 +53,10 @@ def add(call: Call, request: AddWebhookRequest) -> AddWebhookReply:
         raise Refused("too_many", f"There are {MOST} webhooks already: `synapse webhooks remove` some.")
     id = same[0].id if same else "w-" + ids.ulid(call.at)
     events = tuple(event for event in EVENTS if event in request.events) or EVENTS
-    fact = WebhookAdded(id=id, url=request.url, owner=owner, events=events, secrets=call.found or "", box=box)
+    fact = WebhookAdded(
+        id=id, url=request.url, owner=owner, events=events, secrets=call.found or "", box=box,
+        spent=same[0].secrets if same else "",
+    )  # fmt: skip
     call.emit(fact, id)
     return AddWebhookReply(
         id=id, url=request.url, events=events, agent=agents.label(box) if box else "", signed=bool(call.found),
@@ -133,7 +136,7 @@ def remove(call: Call, request: RemoveWebhookRequest) -> RemoveWebhookReply:
         raise BadRequest("no_webhook", "Say which webhook: its id or its URL.")
     found = _named(call, request.id or request.url)
     for hook in found:
-        call.emit(WebhookRemoved(id=hook.id), hook.id)
+        call.emit(WebhookRemoved(id=hook.id, spent=hook.secrets), hook.id)
     return RemoveWebhookReply(removed=[hook.id for hook in found], position=call.reached)
 
 

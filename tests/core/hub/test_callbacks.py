@@ -60,6 +60,23 @@ async def test_secrets_are_told_to_nobody_else_and_stand_in_no_event(bench: Benc
         assert secret not in stored
 
 
+async def test_secrets_that_are_needed_no_more_are_dropped(bench: Bench) -> None:
+    kim, task = await asked(bench)
+    config = {"task": task, "url": URL, "id": "mine"}
+    await kim("push.set", **config, token="first")
+    await kim("push.set", **config, token="second")
+    await kim("webhooks.add", url=URL, secret="first")
+    again = await kim("webhooks.add", url=URL, secret="second")
+    sums = [body["secrets"] for kind in ("push.configured", "webhooks.added") for body in bench.bodies(kind)]
+    bench.core.spent.drop()
+    await bench.until(lambda: [bench.truth.blob(sum) is None for sum in sums] == [True, False, True, False])
+    assert (await kim("push.get", task=task, id="mine"))["token"] == "second"
+    await kim("push.delete", task=task, id="mine")
+    await kim("webhooks.remove", id=again["id"])
+    await bench.restart()
+    assert not [sum for sum in sums if bench.truth.blob(sum) is not None]
+
+
 async def test_the_same_id_takes_the_place_of_the_one_before(bench: Bench) -> None:
     kim, task = await asked(bench)
     for url, token in ((URL, "old"), (f"{URL}/2", "")):
