@@ -12,7 +12,7 @@ from synapse.a2a.errors import A2AError
 from synapse.a2a.feed import Item
 
 MOST = 16 << 20  # bytes of one request: files come within it
-DEEPEST = 100
+DEEPEST = 50  # levels: protobuf's JSON counts each level of data twice, and ends at 100
 VERSIONS = ("1.0", "0.3")
 MEDIA_TYPE = "application/a2a+json"
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.\d+)?\Z")
