@@ -3,6 +3,8 @@
 import os
 import sys
 
+from pyimod02_importers import pyz_archive
+
 
 def restore(environ, before):
     """Take the loader's traces out of the environment, which children inherit: their libraries are their own.
@@ -72,6 +74,8 @@ class Noted:
 
 
 restore(os.environ, as_begun())
+if os.path.exists("/proc/self/exe"):  # which is this program also when another has taken its place
+    pyz_archive._filename = "/proc/self/exe"
 sys.meta_path.insert(0, Trusting())
 if "SYNAPSE_NOTE_IMPORTS" in os.environ:
     sys.meta_path.insert(0, Noted(os.environ["SYNAPSE_NOTE_IMPORTS"]))

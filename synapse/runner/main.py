@@ -1,6 +1,7 @@
 """The runner's process: told what to run on standard input, says on a descriptor that it does."""
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - else asyncio looks for it when the hub is gone, and perhaps our files too
 import contextlib
 import logging
 import logging.handlers

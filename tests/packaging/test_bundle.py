@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from synapse import __version__
+from tests.e2e.hubs import free_port
 from tests.packaging.boxes import ROOT, bare, called, kept, may_mount
 
 pytestmark = [pytest.mark.bundle, pytest.mark.timeout(240)]
@@ -75,6 +76,34 @@ def test_the_one_file_works_from_a_folder_that_is_only_read_and_with_a_tmp_witho
     done = called(Path("/mnt/place/synapse"), "demo", home=Path("/mnt/home"), wrap=bare(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The answer came back" in done.stdout
+
+
+def test_agents_live_on_when_the_version_that_started_them_is_taken_away(unpacked: Path, tmp_path: Path) -> None:
+    """Nothing is read from its folder any more: neither by the hub, nor by the runner, nor by the demo."""
+    old = shutil.copytree(unpacked, tmp_path / "old", symlinks=True) / "synapse"
+    new = unpacked / "synapse"
+    port = str(free_port())
+
+    def ok(program: Path, *words: str) -> str:
+        done = called(program, *words, home=tmp_path, SYNAPSE_PORT=port)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+        return done.stdout
+
+    ok(old, "start", "--name", "alice", "demo")
+    try:
+        ok(old, "send", "alice", "what is 6*7", "--wait")
+        shutil.rmtree(tmp_path / "old")
+        assert "30" in ok(new, "send", "alice", "what is 5*6", "--wait", "--timeout", "30")
+        ok(new, "memory", "save", "key", "a text")
+        assert "a text" in ok(new, "memory", "show", "key")
+        ok(new, "restart")
+        assert "63" in ok(new, "send", "alice", "what is 7*9", "--wait", "--timeout", "30")
+        ok(new, "stop", "alice")
+    finally:
+        called(new, "kill", "-f", "alice", home=tmp_path, SYNAPSE_PORT=port)
+        called(new, "serve", "--stop", home=tmp_path, SYNAPSE_PORT=port)
+    logs = "".join(path.read_text() for path in (tmp_path / ".local/share/synapse").rglob("*.log"))
+    assert "Traceback" not in logs, logs
 
 
 def test_pip_comes_with_it(unpacked: Path) -> None:

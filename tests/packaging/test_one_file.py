@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 
 from tests.e2e.hubs import until
 from tests.packaging.boxes import ROOT, SAYS, bare, box, called, kept, may_mount
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="not run: the one file is for Linux")
 
 
 def test_it_starts_the_program_with_its_words_and_ends_with_its_status(tmp_path: Path) -> None:
