@@ -109,6 +109,8 @@ def _elsewhere(what: str, body: "dict[str, object]", names: Names) -> str:
         return f"{who} is an agent elsewhere: {at or body.get('url', '')}"
     if what == "removed":
         return f"{who} is no agent elsewhere any more"
+    if what == "context_linked":
+        return f"{who} calls the conversation {body['context']} {body['remote_context']}"
     if what == "linked":
         return f"{who} has it as {body.get('remote_task') or '(it has not said)'} ({body['task']})"
     return f"{who} is told{' that it is called off' if what == 'released' else ' the answer'} ({body['task']})"

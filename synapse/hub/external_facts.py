@@ -88,6 +88,14 @@ class ExternalLinked(_LinkFact, frozen=True):
     remote_context: str = ""
 
 
+class ExternalContextLinked(_ExternalFact, frozen=True):
+    """What an agent elsewhere calls a conversation of ours that has several tasks."""
+
+    kind: ClassVar[str] = "external.context_linked"
+    context: str
+    remote_context: str
+
+
 class ExternalAnswered(_LinkFact, frozen=True):
     """A later message of the conversation is about to be sent: the one that was stored at `position`, never again."""
 
@@ -106,6 +114,7 @@ EXTERNAL: tuple[type[Fact], ...] = (
     ExternalRefreshed,
     ExternalRemoved,
     ExternalLinked,
+    ExternalContextLinked,
     ExternalAnswered,
     ExternalReleased,
 )

@@ -1,5 +1,7 @@
 """Agents elsewhere as folded state: which there are, which of our tasks they have, and what is owed to them."""
 
+from typing import TypeVar
+
 import msgspec
 from msgspec import Struct, structs
 
@@ -7,15 +9,20 @@ from synapse.event import Event
 from synapse.hub.external_facts import (
     ExternalAdded,
     ExternalAnswered,
+    ExternalContextLinked,
     ExternalLinked,
     ExternalRefreshed,
     ExternalReleased,
     ExternalRemoved,
     RemoteCard,
 )
-from synapse.hub.facts import Canceled, Completed, Failed, MessageAdded, Rejected
+from synapse.hub.facts import Canceled, Completed, Failed, LogForgotten, MessageAdded, Rejected
 
-CONTEXTS_KEPT = 1000  # conversations with one agent
+T = TypeVar("T")
+
+CONTEXTS_KEPT = (
+    10_000  # conversations that have begun with a task, and of one agent those that have a name of their own
+)
 
 
 class Registration(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,6 +55,7 @@ class _Dump(Struct, array_like=True):
     links: list[Link]
     calling_off: list[Link]
     contexts: dict[str, dict[str, str]]
+    begun: dict[str, tuple[str, str]]
 
 
 class External:
@@ -62,8 +70,10 @@ class External:
             ExternalRefreshed,
             ExternalRemoved,
             ExternalLinked,
+            ExternalContextLinked,
             ExternalAnswered,
             ExternalReleased,
+            LogForgotten,
             MessageAdded,
             Completed,
             Failed,
@@ -80,6 +90,9 @@ class External:
         self.links: dict[str, Link] = {}  # by task
         self.calling_off: dict[str, Link] = {}  # called off here, and the other side is not told yet
         self._contexts: dict[str, dict[str, str]] = {}  # key -> our conversation -> theirs, oldest first
+        self._begun: dict[
+            str, tuple[str, str]
+        ] = {}  # task -> whose it was, and their name of the conversation it began
 
     def apply(self, event: Event) -> None:
         body = event.body
@@ -98,6 +111,12 @@ class External:
                 link.owed = [position for position in link.owed if position > body.position]
         elif isinstance(body, ExternalReleased):
             self.calling_off.pop(body.task, None)
+        elif isinstance(body, ExternalContextLinked):
+            _keep(self._contexts.setdefault(body.key, {}), body.context, body.remote_context)
+        elif isinstance(body, LogForgotten):
+            for story in body.stories:
+                self._begun.pop(story, None)
+                self.calling_off.pop(story, None)
         else:
             self._register(event.at, body)
 
@@ -114,6 +133,7 @@ class External:
         else:
             self.registered.pop(body.key, None)
             self._contexts.pop(body.key, None)
+            self._begun = {task: begun for task, begun in self._begun.items() if begun[0] != body.key}
             for links in (self.links, self.calling_off):
                 for task in [link.task for link in links.values() if link.key == body.key]:
                     del links[task]
@@ -123,12 +143,8 @@ class External:
         if link is None:
             link = self.links[body.task] = Link(task=body.task, key=body.key, context=body.context)
         link.remote_task, link.remote_context = body.remote_task, body.remote_context
-        if body.remote_context:
-            contexts = self._contexts.setdefault(body.key, {})
-            contexts.pop(body.context, None)
-            contexts[body.context] = body.remote_context
-            if len(contexts) > CONTEXTS_KEPT:
-                del contexts[next(iter(contexts))]
+        if body.remote_context and body.context == own_context(body.task):
+            _keep(self._begun, body.task, (body.key, body.remote_context))
 
     def dump(self) -> bytes:
         return msgspec.msgpack.encode(
@@ -137,6 +153,7 @@ class External:
                 list(self.links.values()),
                 list(self.calling_off.values()),
                 self._contexts,
+                self._begun,
             )
         )
 
@@ -145,7 +162,7 @@ class External:
         self.registered = {one.key: one for one in dumped.registered}
         self.links = {link.task: link for link in dumped.links}
         self.calling_off = {link.task: link for link in dumped.calling_off}
-        self._contexts = dumped.contexts
+        self._contexts, self._begun = dumped.contexts, dumped.begun
 
     # -- looking
 
@@ -155,4 +172,18 @@ class External:
 
     def remote_context(self, key: str, context: str) -> str:
         """What it calls a conversation of ours; "" where it has not heard of it."""
-        return self._contexts.get(key, {}).get(context, "")
+        known = self._contexts.get(key, {}).get(context, "")
+        whose, theirs = self._begun.get("t-" + context.removeprefix("c-"), ("", ""))
+        return known or (theirs if whose == key else "")
+
+
+def own_context(task: str) -> str:
+    """The conversation that a task begins when it is given none."""
+    return "c-" + task.removeprefix("t-")
+
+
+def _keep(kept: dict[str, T], name: str, value: T) -> None:
+    kept.pop(name, None)
+    kept[name] = value
+    if len(kept) > CONTEXTS_KEPT:
+        del kept[next(iter(kept))]

@@ -2,7 +2,7 @@
 
 from synapse.errors import Refused
 from synapse.hub.agents import Agents
-from synapse.hub.external_facts import ExternalAnswered, ExternalLinked, ExternalReleased
+from synapse.hub.external_facts import ExternalAnswered, ExternalContextLinked, ExternalLinked, ExternalReleased
 from synapse.hub.external_state import External
 from synapse.hub.facts import Delivered, Typing, Working
 from synapse.hub.inbox import MessageReply, MessageRequest, mine
@@ -52,6 +52,9 @@ def link(call: Call, request: LinkRequest) -> Nothing:
             remote_context=request.remote_context,
         )  # fmt: skip
         call.emit(linked, task.id)
+        if task.context and request.remote_context not in ("", external.remote_context(call.by, task.context)):
+            named = ExternalContextLinked(key=call.by, context=task.context, remote_context=request.remote_context)
+            call.emit(named, call.by)  # it outlives the tasks
     return Nothing()
 
 

@@ -156,7 +156,9 @@ def test_a_conversation_keeps_its_context(hub: HubProcess, agents: dict[str, Sdk
     add(hub, agents["rest"])
     with hub.peer() as peer:
         peer.hello()
-        for context, number in (("c-one", 1), ("c-one", 2), ("c-two", 1)):
+        first = peer.ask("tasks.submit", to="foreign", text="count")["result"]
+        assert task(hub, first["task_id"])["answer"] == "message 1"
+        for context, number in ((first["context"], 2), ("c-one", 1), ("c-one", 2), ("c-two", 1), (first["context"], 3)):
             told = peer.ask("tasks.submit", to="foreign", text="count", context=context)["result"]
             assert task(hub, told["task_id"])["answer"] == f"message {number}"
 

@@ -7,11 +7,13 @@ import pytest
 from msgspec import structs
 
 from synapse.errors import BadRequest, NotFound, Refused, Unavailable
+from synapse.event import Event
 from synapse.hub import external_work, reports, work
 from synapse.hub.agents import Agents
 from synapse.hub.external import FoundCard
 from synapse.hub.external_facts import Interface, RemoteCard, RemoteSkill
 from synapse.hub.external_state import External
+from synapse.hub.facts import LogForgotten
 from synapse.hub.mailbox import Mailbox
 from synapse.hub.sessions import Session
 from synapse.hub.tasks import Tasks
@@ -275,6 +277,10 @@ async def test_the_state_is_the_fold_of_the_log_at_every_point(bench: Bench) -> 
     network(bench, secret="0" * 32)
     await kim("external.refresh", alias="far")
     assert bench.hub.state.get(External).registered[far.key].headers == ("X-API-Key",)
+    submitted = await kim("tasks.submit", to="far", text="more", context="c-named")
+    await note(bench, far, external_work.begin, id=submitted["task_id"])
+    await note(bench, far, external_work.link, id=submitted["task_id"], remote_task="r-9", remote_context="rn")
+    assert bench.hub.state.get(External).remote_context(far.key, "c-named") == "rn"
     check_projection(External, bench.events())
     await kim("external.remove", alias="far")
     check_projection(External, bench.events())
@@ -285,3 +291,21 @@ async def test_no_program_is_taken_for_one(bench: Bench) -> None:
     runner = bench.peer(Session(workspace="w", user="kim"))
     refusal = await runner.refused("agents.join", profile="external", workspace="w")
     assert refusal.code == "reserved_name"
+
+
+async def test_a_conversation_is_forgotten_with_the_task_that_began_it(bench: Bench) -> None:
+    far, kim = await added(bench), bench.person()
+    task = (await kim("messages.send", to="far", text="go"))["task_id"]
+    await note(bench, far, external_work.begin, id=task)
+    await note(bench, far, external_work.link, id=task, remote_task="r", remote_context="rc")
+    await note(bench, far, work.complete, task=task, text="done")
+    external = External()
+    for event in bench.events():
+        if event.kind in External.kinds:
+            external.apply(event)
+    context = "c-" + task.removeprefix("t-")
+    assert external.remote_context(far.key, context) == "rc"
+    assert external.remote_context("a-another", context) == ""
+    fact = LogForgotten(stories=(task,))
+    external.apply(Event(bench.hub.head + 1, 0, 0.0, fact.kind, "hub", "", "log", fact))
+    assert external.remote_context(far.key, context) == ""
