@@ -72,7 +72,7 @@ def send(
     with Client(sender or "", workspace or "", start=not no_start) as client:
         agent = {} if target == "me" else client.call("agents.show", target=target)["agent"]
         assert isinstance(agent, dict)
-        if agent.get("agent_type") in (None, "person", "client"):
+        if agent.get("agent_type") in (None, "person", "client", "external"):
             raise Refused("not_an_agent", f"'{target}' is no agent in a terminal: `synapse list` shows them.")
         text = line(str(agent["name"]), str(agent["agent_id"]))
         if preview:
