@@ -131,6 +131,17 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Where a record says that a turn has failed: `text` is why. Words of the agent behind that take it back."""
+
+    lines: dict[str, Any]
+    text: str
+
+    def __post_init__(self) -> None:
+        picking.check(self.lines, "answer.record.failure.lines")
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """The `[answer.record]` of a profile. Conditions are those of a signal's `when`."""
 
@@ -149,6 +160,7 @@ class Record:
     wait: float = 2.0  # seconds for the answer to be written
     settle: float = 0.1  # without `end`: seconds without another line
     usage: Usage | None = None
+    failure: Failure | None = None
 
     def __post_init__(self) -> None:
         for conditions in (self.lines, self.end, *self.fresh):

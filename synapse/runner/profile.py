@@ -56,6 +56,7 @@ class Profile:
     composer: re.Pattern[str] | None = None  # its first row, of a program that does not put the cursor there
     answer_first: re.Pattern[str] | None = None  # what marks the first line of an answer, and is cut off
     answer_rest: re.Pattern[str] | None = None  # what the lines behind it begin with
+    answer_failed: re.Pattern[str] | None = None  # what stands on the screen when its model failed, and said nothing
     drop: tuple[re.Pattern[str], ...] = field(default=())  # lines of the frame, which are no answer
     approve_by: str = ""  # how a choice is made: `digit`, `letter`, `arrows`, `keys`, `http`; "" = not from outside
     approve_yes: re.Pattern[str] | None = None  # the choice that means yes; else the first

@@ -45,7 +45,13 @@ TABLES: dict[str, dict[str, str]] = {
         "silent": "silent",
         "choice": "choice",
     },
-    "answer": {"first": "answer_first", "rest": "answer_rest", "drop": "drop", "from": "answer_from"},
+    "answer": {
+        "first": "answer_first",
+        "rest": "answer_rest",
+        "failed": "answer_failed",
+        "drop": "drop",
+        "from": "answer_from",
+    },
     "approve": {
         "by": "approve_by",
         "yes": "approve_yes",
@@ -59,7 +65,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
 }
 _PATTERNS = {"busy", "ready", "waiting", "limited", "drop"}
-_PATTERN = {"choice", "placeholder", "continued", "composer", "answer_first", "answer_rest"}
+_PATTERN = {"choice", "placeholder", "continued", "composer", "answer_first", "answer_rest", "answer_failed"}
 _PATTERN |= {"approve_yes", "approve_no", "marker", "command_asked"}
 _ONE_OF = {"approve_by": ("", "digit", "letter", "arrows", "keys", "http")}
 

@@ -22,6 +22,7 @@ class Reader:
     """Finds one turn's answer in a record."""
 
     def __init__(self, record: Record, values: Mapping[str, str]) -> None:
+        self.failure = ""  # why the turn failed whose answer was looked for last
         self._record = record
         self._values = values
 
@@ -36,6 +37,11 @@ class Reader:
         return sorted((path for path in paths if os.path.isfile(path)), key=lambda path: os.stat(path).st_mtime)
 
     @property
+    def known(self) -> bool:
+        """Has the program said which file it is?"""
+        return "{" not in fill(self._record.file, self._values)
+
+    @property
     def counts(self) -> bool:
         """Does it say how many tokens were used?"""
         return self._record.usage is not None
@@ -47,8 +53,9 @@ class Reader:
 
         `said`: the answer is known already, and the record is whole once it has that.
         """
-        if "{" in fill(self._record.file, self._values):
-            return "", {}  # the program has not said which it is
+        self.failure = ""
+        if not self.known:
+            return "", {}
         loop = asyncio.get_running_loop()
         end = loop.time() + (self._record.wait if within is None else within)
         seen, still, turn = -1, loop.time(), Turn(self._record)
@@ -58,7 +65,9 @@ class Reader:
             if size != seen:
                 seen, still = size, loop.time()
                 turn = await asyncio.to_thread(self._read, files[-1], typed, before) if files else turn
-            if (turn.text and self._whole(turn, loop.time() - still, said)) or loop.time() >= end:
+            found = turn.text or turn.failure
+            if (found and self._whole(turn, loop.time() - still, said)) or loop.time() >= end:
+                self.failure = turn.failure
                 return turn.text, turn.usage()
             await asyncio.sleep(LOOK_AGAIN)
 
@@ -95,6 +104,7 @@ class Turn:
 
     def __init__(self, record: Record, typed: str = "") -> None:
         self.ended = False
+        self.failure = ""
         self._record = record
         self._typed = typed if record.prompt else ""
         self._inside = not self._typed
@@ -117,7 +127,7 @@ class Turn:
         """One more line."""
         record = self._record
         if self._typed and self._typed in skeleton(picking.text(line, record.prompt)):
-            self._inside, self.ended = True, False
+            self._inside, self.ended, self.failure = True, False, ""
             self._texts.clear()
             self._counts.clear()
         if not self._inside:
@@ -126,6 +136,9 @@ class Turn:
             self._texts.clear()
         if picking.matches(line, record.lines) and (text := picking.text(line, record.text, record.join)):
             self._texts.append(text)
+            self.failure = ""
+        if record.failure is not None and picking.matches(line, record.failure.lines):
+            self.failure = picking.text(line, record.failure.text)
         if record.end and picking.matches(line, record.end):
             self.ended = True
         if record.usage is not None:

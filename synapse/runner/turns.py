@@ -150,9 +150,15 @@ class Turns:
             patience = COUNTED_WITHIN if text or turn.failure else None
             found, counted = await reader.answer(turn.typed, turn.before, within=patience, said=text)
             turn.usage = usage or counted
+            turn.failure = turn.failure or reader.failure
             if not text:
                 text, source = found, "record"
-        self._complete(turn, *((bounded(text), source) if text else self._known(turn)))
+        if not text:
+            text, source = self._known(turn)
+            failed = self._profile.answer_failed
+            if source == "screen" and reader.known and failed is not None and failed.search(text):
+                turn.failure = turn.failure or text  # its model has said nothing
+        self._complete(turn, bounded(text), source)
 
     def _known(self, turn: Turn) -> tuple[str, str]:
         """The answer as it is known without a record, and its source."""

@@ -5,9 +5,9 @@
 It answers `ECHO text`, `LONG n`, `SLOW seconds`, `RUN command` (allowed by its settings, or after a dialog), `SUB` (a
 helper's session reports, too), `COPY` (a tool of it runs another copy of it), `LATE` (its record is written after its
 end), `GOON` (a hook of its person's makes it go on after its end), `HOLD` (a key puts the message back into the
-composer), `LIMIT`, `FAIL`, `BREAK` (only its record says that it failed), `SWALLOW` (the next Enter has no effect) and
-`MUTE` (no hook runs from now on). What it shows is not what it says: only its reports and its record have that, and the
-history, which is a text for people.
+composer), `LIMIT`, `FAIL`, `BREAK` (only its record says that it failed), `CRASH` (only its screen does), `SWALLOW`
+(the next Enter has no effect) and `MUTE` (no hook runs from now on). What it shows is not what it says: only its
+reports and its record have that, and the history, which is a text for people.
 """
 
 import json
@@ -102,11 +102,13 @@ class Program:
             self.composer, self.foot = message, "rest"
             return
         answer = self.answer(word, rest)
-        self.shown.append("* (not what it said)")
+        self.shown.append("* Error: it is gone" if word == "CRASH" else "* (not what it said)")
         self.foot = "limited" if word == "LIMIT" else "rest"
         if word == "LATE":
             threading.Timer(0.4, lambda: self.write(kind="says", text=answer, tokens={"in": 5, "out": 7})).start()
             self.hook("Stop")
+            return
+        if word == "CRASH":
             return
         if word == "BREAK":
             self.write(kind="broke", text=f"It broke at {rest}.", at=datetime.now(UTC).isoformat())

@@ -120,11 +120,17 @@ ready = ['^rest']
 
 [answer]
 first = '^\\* '
+failed = '\\AError: '
 
 [answer.record]
-sections = {{ user = '^USER \\d', says = '^SAYS \\d' }}
+sections = {{ user = '^USER \\d', says = '^SAYS \\d', broke = '^BROKE \\d' }}
 prefix = '^\\| '
 lines = {{ kind = "says" }}
+text = "text"
+wait = 0.5
+
+[answer.record.failure]
+lines = {{ kind = "broke" }}
 text = "text"
 
 [stop]
@@ -176,6 +182,14 @@ def test_a_history_for_people_has_its_answers_word_for_word(house: House) -> Non
     house.agent("other", "plain", "--history", str(house.data / "mine.txt"))
     assert house.send("other", "ECHO a") == "(not what it said)"
     assert "ECHO a" in (house.data / "mine.txt").read_text()
+
+
+def test_a_failure_that_its_history_or_its_screen_tells_fails_the_task(house: House) -> None:
+    house.agent("breaker", "plain")
+    for word, reason in {"BREAK here": "It broke at here.", "CRASH": "Error: it is gone"}.items():
+        ended = house.task(house.queue("breaker", word))
+        assert (ended["state"], ended["reason"], ended["answer"]) == ("failed", "agent", reason)
+        assert house.send("breaker", "ECHO Error: none") == "ECHO Error: none"
 
 
 def test_what_a_helper_of_it_reports_is_no_answer(house: House, name: str) -> None:

@@ -83,6 +83,10 @@ def test_it_replies_by_a_command_once_a_person_allows_that(house: RealHouse) -> 
     house.becomes("bob", "READY")
 
 
+def test_what_its_service_refuses_fails_the_task_with_the_reason(house: RealHouse) -> None:
+    scenes.fails_with_its_reason(house)
+
+
 def test_it_is_interrupted_in_its_own_way(house: RealHouse) -> None:
     scenes.interrupts(house, "stopped")
 

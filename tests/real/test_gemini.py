@@ -80,6 +80,10 @@ def test_a_letter_is_read_without_asking_anybody(house: RealHouse) -> None:
     scenes.a_letter_is_read(house, 'CALL read_file {"file_path": "FILE"}')
 
 
+def test_what_its_service_refuses_fails_the_task_with_the_reason(house: RealHouse) -> None:
+    scenes.fails_with_its_reason(house)
+
+
 def test_it_is_interrupted_in_its_own_way(house: RealHouse) -> None:
     scenes.interrupts(house, "stopped")
 

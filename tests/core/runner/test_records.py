@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from synapse.runner.parts import Record, Usage
+from synapse.runner.parts import Failure, Record, Usage
 from synapse.runner.records import Reader
 
 LONG = (
@@ -143,3 +143,22 @@ async def test_a_part_that_is_still_written_is_waited_for(file: Path) -> None:
     await asyncio.sleep(0.02)
     file.write_text(whole)
     assert (await asking)[0] == "one\ntwo"
+
+
+async def test_a_failure_is_told_unless_an_answer_comes_behind_it(file: Path) -> None:
+    record = Record(
+        lines={"kind": "says"},
+        text="text",
+        prompt="typed",
+        settle=0.05,
+        wait=1.0,
+        failure=Failure({"kind": "fails"}, "why"),
+    )
+    failed = {"kind": "fails", "why": "It is full."}
+    found = reader(file, record)
+    file.write_text(lines({"typed": "old"}, failed, {"typed": "do it"}, {"kind": "says", "text": "well"}))
+    assert ((await found.answer("do it", {}))[0], found.failure) == ("well", "")
+    file.write_text(lines({"typed": "do it"}, {"kind": "says", "text": "I"}, failed))
+    assert ((await found.answer("do it", {}))[0], found.failure) == ("I", "It is full.")
+    file.write_text(lines({"typed": "do it"}, failed, {"kind": "says", "text": "at last"}))
+    assert ((await found.answer("do it", {}))[0], found.failure) == ("at last", "")
