@@ -100,10 +100,9 @@ class Old(NamedTuple):
     stories: tuple[str, ...]
 
 
-class Plan(NamedTuple):
-    """What is to go next, and how much there is in all."""
+class Total(NamedTuple):
+    """How much there is in all, in the log, about."""
 
-    old: list[Old]
     tasks: int
     size: int
 
@@ -121,20 +120,22 @@ _NEXT = (
 )
 
 
-def plan(db: Any, bounds: Bounds, now: float, after: int, counted: int) -> Plan:
-    """The oldest tasks behind an address that are to go; `counted` bytes of older ones would be gone already."""
+def total(db: Any) -> Total:
+    """All tasks, and how many bytes they take."""
     [[tasks, size]] = db.execute(_TOTAL).fetchall()
-    size += tasks * EVENTS
-    over = size - counted - bounds.megabytes * MEGABYTE if bounds.megabytes is not None else 0
-    old = []
-    for changed, task, ended, its in db.execute(_NEXT, (after, AT_ONCE)).fetchall():
-        aged = bounds.days is not None and ended <= now - bounds.days * DAY
-        if not aged and over <= 0:
+    return Total(tasks, size + tasks * EVENTS)
+
+
+def oldest(db: Any, after: int, ended: float, over: float) -> list[Old]:
+    """The next finished tasks behind an address that ended up to a time, or as many as are `over` in bytes."""
+    found = []
+    for changed, task, at, size in db.execute(_NEXT, (after, AT_ONCE)).fetchall():
+        if at > ended and over <= 0:
             break
         stories = db.execute("SELECT story FROM tasks_stories WHERE task = ?", (task,)).fetchall()
-        old.append(Old(changed, task, its, tuple(story for (story,) in stories)))
-        over -= its
-    return Plan(old, tasks, size)
+        found.append(Old(changed, task, size, tuple(story for (story,) in stories)))
+        over -= size
+    return found
 
 
 def unnamed(log: Log) -> set[str]:

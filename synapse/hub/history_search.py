@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 from msgspec import field, json
@@ -213,9 +212,14 @@ class _Sum:
         cost = sum(count * (known[key] or 0.0) for key, count in self._tokens.items()) / 1e6
         return AgentStats(
             agent=agent, tasks=sum(states.values()), states=states, success=round(good / tried, 4) if tried else None,
-            median=round(median(self._took), 3) if self._took else None, tokens=tokens,
+            median=round(_median(self._took), 3) if self._took else None, tokens=tokens,
             cost=round(cost, 4) if known and None not in known.values() else None,
         )  # fmt: skip
+
+
+def _median(numbers: list[float]) -> float:
+    ordered, half = sorted(numbers), len(numbers) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def _prices() -> dict[str, float]:

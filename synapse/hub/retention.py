@@ -6,8 +6,9 @@ the rest. A blob goes when no event names it any more, and it was not stored a m
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any, NamedTuple
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,15 +16,16 @@ from synapse import ids, settings
 from synapse.errors import BadRequest, NotFound, Refused, SynapseError, Unavailable
 from synapse.hub.forgetting import (
     DAY,
+    MEGABYTE,
     Bounds,
     ForgetReply,
     ForgetRequest,
     Forgotten,
     Old,
-    Plan,
     forget,
     free,
-    plan,
+    oldest,
+    total,
     unnamed,
 )
 from synapse.hub.loop import STOPPING, Call, Hub
@@ -32,6 +34,7 @@ from synapse.log.base import AppendFailed
 from synapse.verb import Change, Permission, Reply, Verb, Wait, change, wait
 
 logger = logging.getLogger(__name__)
+Found = TypeVar("Found")
 FIRST = 600.0  # seconds from the start of a hub until it looks for the first time
 REMEMBERED = 20  # works that were asked for
 TOPIC = "history.cleaned"
@@ -188,26 +191,28 @@ class Retention:
         return await self._forget(bounds, dry_run=dry_run)
 
     async def _forget(self, bounds: Bounds, *, dry_run: bool) -> Report:
-        report = Report(dry_run=dry_run)
-        plan = await self._next(bounds, 0, 0)
-        while plan.old:
-            await self._take(plan.old, report, dry_run=dry_run)
-            plan = await self._next(bounds, plan.old[-1].changed, report.bytes if dry_run else 0)
-        report.left = plan.tasks - (report.tasks if dry_run else 0)
-        report.left_bytes = plan.size - (report.bytes if dry_run else 0)
+        now, report = self._hub.clock.now(), Report(dry_run=dry_run)
+        there = await self._look(total)
+        ended = now - bounds.days * DAY if bounds.days is not None else -1.0
+        over = there.size - bounds.megabytes * MEGABYTE if bounds.megabytes is not None else 0
+        olds = await self._look(lambda db: oldest(db, 0, ended, over))
+        while olds:
+            await self._take(olds, report, dry_run=dry_run)
+            olds = await self._look(partial(oldest, after=olds[-1].changed, ended=ended, over=over - report.bytes))
         if not dry_run:
+            there = await self._look(total)
             report.blobs = await self._drop_blobs()
             logger.info("%s tasks were forgotten: %s events, %s blobs", report.tasks, report.events, report.blobs)
+        report.left = there.tasks - (report.tasks if dry_run else 0)
+        report.left_bytes = there.size - (report.bytes if dry_run else 0)
         return report
 
-    async def _next(self, bounds: Bounds, after: int, counted: int) -> Plan:
-        """What is to go next, behind an address."""
-        hub, now = self._hub, self._hub.clock.now()
-        if hub.tables is None:
+    async def _look(self, read: Callable[[Any], Found]) -> Found:
+        """What the tables say."""
+        tables = self._hub.tables
+        if tables is None:
             raise Unavailable("no_tables", "This hub keeps no tables: it was given no file for them.")
-        found: Plan = await hub.tables.fetch(
-            ("tasks",), hub.outbox.committed, lambda db: plan(db, bounds, now, after, counted)
-        )
+        found: Found = await tables.fetch(("tasks",), self._hub.outbox.committed, read)
         return found
 
     async def _take(self, olds: list[Old], report: Report, *, dry_run: bool) -> None:
