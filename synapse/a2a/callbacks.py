@@ -30,6 +30,7 @@ IN_ALL = 128
 SETTLE = 1.0  # seconds until what became of calls is noted, many at once
 MOST_READ = 64 * 1024  # bytes of an answer that are read, so that the connection can be used again
 TRY_LATER = (408, 429)
+READINGS = 8  # times that a change is read again where the log cannot be read, after twice as long each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Caller:
         self._outcomes: list[Outcome] = []
         self._timer: asyncio.TimerHandle | None = None
         self._calls = asyncio.Semaphore(IN_ALL)
+        self._reading = asyncio.Semaphore(1)  # the rest of the readers' threads is for those who ask
         self._working: set[asyncio.Task[None]] = set()
         self._closed = False
         hub.on_commit.append(self.look)
@@ -163,16 +165,8 @@ class Caller:
         target = self._target(line)
         if target is None:
             return None
-        hub = self._hub
-        tasks, agents = hub.state.get(Tasks), hub.state.get(Agents)
-        found = tasks.live.get(line.task) or tasks.finished.get(line.task)
-        labels = {box: agents.label(box) for box in (found.box, found.requester)} if found else {}
         outcome = Outcome(task=line.task, position=position, hook=line.hook, config=line.config)
-        try:
-            to_tell = await hub.loop.run_in_executor(hub.readers, letters, hub.log, target, line.task, position, labels)
-        except Exception as error:
-            logger.error("a change of %s cannot be read", line.task, exc_info=error)
-            to_tell = []
+        to_tell = await self._read(target, line.task, position)
         if not to_tell:
             return replace(outcome, error="It is not in the log any more.")
         for letter in to_tell:
@@ -183,6 +177,28 @@ class Caller:
             if not 200 <= outcome.status < 500:
                 break  # nobody is there: the rest of it goes the same way
         return outcome
+
+    async def _read(self, target: Config | Hook, task: str, position: int) -> list[Letter]:
+        """What is to be told of a change; nothing when it is gone, or cannot be read for a long time."""
+        hub, pause = self._hub, self._patience.pause
+        for attempt in range(READINGS):
+            if attempt:
+                await asyncio.sleep(pause)
+                pause *= 2
+            try:
+                labels = self._labels(task)
+                async with self._reading:
+                    reading = hub.loop.run_in_executor(hub.readers, letters, hub.log, target, task, position, labels)
+                    return await reading
+            except Exception as error:
+                logger.error("a change of %s cannot be read: %s", task, error, exc_info=attempt == READINGS - 1)
+        return []
+
+    def _labels(self, task: str) -> dict[str, str]:
+        """What to call those who have to do with a task."""
+        tasks, agents = self._hub.state.get(Tasks), self._hub.state.get(Agents)
+        found = tasks.live.get(task) or tasks.finished.get(task)
+        return {box: agents.label(box) for box in (found.box, found.requester)} if found else {}
 
     async def _deliver(self, line: Line, letter: Letter, outcome: Outcome) -> Outcome | None:
         """Make one call, again while that may help; None when it is not wanted any more."""

@@ -417,13 +417,16 @@ async def test_whatever_fails_everything_stored_is_told_in_order_and_noted_at_la
         tasks = [await house.ask(str(number), url=house.receiver.url("/push")) for number in range(12)]
         log.fail("append", islice(random_faults(seed, 0.2), 200))
         for number, task in enumerate(tasks):
+            log.fail("read", islice(random_faults(seed + number, 0.3), 10))
             for step in (house.take, house.answer):
                 while not await _stored(house, step(task)):
                     await house.bench.settled()
             if number % 5 == 4:
                 await house.bench.settled()
+                log.fail("read", [])  # a hub that cannot read its log does not start
                 await house.crash()
         log.fail("append", [])
+        log.fail("read", [])
         await house.bench.settled()
 
         async def noted() -> None:
