@@ -30,9 +30,10 @@ unpack() {
 		[ ! -x "$program" ] || return 0
 		rm -rf "$cache"/.new.* # whoever made them has ended
 	fi
-	new=$(mktemp -d "$cache/.new.XXXXXX") || fail "nothing can be made in $cache: is the disk full?"
+	new=$cache/.new.$$
 	trap 'rm -rf "$new"' EXIT
 	trap 'exit 130' HUP INT TERM
+	mkdir "$new" || fail "nothing can be made in $cache: is the disk full?"
 	check
 	payload | gzip -dc 2>"$new/said" | tar -xf - -C "$new" 2>>"$new/said" ||
 		fail "it could not be unpacked into $cache ($(head -n 1 "$new/said")): is the disk full?"

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 INSIDE = Path(__file__).with_name("inside.py")
 # What agents use here, and what the one file needs to unpack itself.
 TOOLS = (
-    "sh", "cat", "env", "sleep", "id", "mkdir", "mktemp", "rm", "mv", "ls", "head", "tail", "gzip", "tar", "sha256sum",
+    "sh", "cat", "env", "sleep", "id", "mkdir", "rm", "mv", "ls", "head", "tail", "gzip", "tar", "sha256sum",
     "shasum", "openssl", "flock", "sync", "git", "ps", "uname",
 )  # fmt: skip
 BOUND = 60.0  # seconds for anything
