@@ -56,6 +56,7 @@ class Hub:
         self._disabled = (disabled,) if isinstance(disabled, str) else tuple(disabled)
         self._stack = contextlib.AsyncExitStack()
         self._links: set[Joint] = set()
+        self._letting_in = False
         self.verbs: Mapping[str, Verb] = {}
         self.core: Core
 
@@ -96,6 +97,7 @@ class Hub:
         await self.core.open(os.getpid())
         stack.callback(self._let_go)
         self.verbs = {verb.name: verb for verb in self.core.verbs if not verb.internal}
+        self._letting_in = True
 
     def _used(self) -> list[door.Plugin]:
         """The plugins that are wanted."""
@@ -109,6 +111,7 @@ class Hub:
         return [plugin for plugin in self._plugins if plugin.name not in self._disabled]
 
     def _let_go(self) -> None:
+        self._letting_in = False  # who is let go of must not come back while it closes
         for link in list(self._links):
             link.close()
 
@@ -118,7 +121,7 @@ class Hub:
 
     async def connect(self, hello: dict[str, Any], on_frame: OnFrame, on_lost: "Callable[[Joint], None]") -> "Joint":
         """A way in: what `Agent(hub=...)` uses."""
-        if not self.verbs or self.core.hub.closed_for is not None:
+        if not self._letting_in or self.core.hub.closed_for is not None:
             raise Unavailable("no_hub", "This hub is not open: use it inside its `async with`.")
         if "folder" in hello and not hello.get("workspace"):
             hello = {**hello, "folder": "", "workspace": access.ANYWHERE}

@@ -93,9 +93,22 @@ class Verb:
         try:
             return msgspec.json.decode(params, type=self.request)
         except msgspec.ValidationError as error:
-            raise BadRequest("bad_request", f"{self.name}: {error}. See `synapse help` or the reference.") from None
+            hint = self._meant(str(error))
+            raise BadRequest(
+                "bad_request", f"{self.name}: {error}.{hint} See `synapse help` or the reference."
+            ) from None
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise BadRequest("bad_json", f"{self.name}: the parameters are not JSON: {error}.") from None
+
+    def _meant(self, wrong: str) -> str:
+        """The parameter that an unknown one looks like."""
+        _, unknown, name = wrong.partition("Object contains unknown field `")
+        if not unknown or " - at `" in name:
+            return ""
+        from difflib import get_close_matches
+
+        near = get_close_matches(name.rstrip("`")[:80], self.request.__struct_encode_fields__, n=1)
+        return f" Did you mean `{near[0]}`?" if near else ""
 
 
 def _types(name: str, shape: Shape, run: Callable[..., Any]) -> tuple[type[Struct], Any]:

@@ -52,6 +52,8 @@ _LONE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-
 
 def fault(error: Exception, text: bytes) -> str:
     """Why it is no JSON; the decoder takes half a surrogate pair at the end of a string for a text that was cut off."""
+    if text.startswith(b"\xef\xbb\xbf"):
+        return "it begins with a byte order mark: leave that out"
     return "half a surrogate pair (\\ud800 to \\udbff with no other behind it)" if _LONE.search(text) else str(error)
 
 

@@ -155,6 +155,12 @@ async def test_what_is_wrong_with_a_body_is_said_as_it_is(house: House) -> None:
     half = b'{"to":"x","text":"\\ud83d"}'
     lone = await http(house, "POST", "/api/messages.send", data=half, headers={"Content-Type": "application/json"})
     assert "half a surrogate pair" in lone.body["detail"]
+    marked = await http(
+        house, "POST", "/api/agents.here", data=b"\xef\xbb\xbf{}", headers={"Content-Type": "application/json"}
+    )
+    assert "byte order mark" in marked.body["detail"]
+    misspelt = await post(house, "messages.send", to="x", txt="y")
+    assert "unknown field `txt`. Did you mean `text`?" in misspelt.body["detail"]
     empty = await post(house, "messages.send", to="x", text=" ")
     assert (empty.code, "--" in empty.body["detail"]) == ("no_text", False)
 
