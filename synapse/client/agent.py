@@ -25,9 +25,10 @@ HELD, ENOUGH = 1000, 100  # events that are held for a slow reader before, and a
 KEYLESS = frozenset({
     "agents.attach", "agents.list", "agents.manifest", "agents.report", "agents.show", "agents.signal",
     "agents.wait_gone", "agents.who", "attention.waiting", "blobs.get", "events.follow", "events.page",
-    "external.list", "external.show", "history.export", "history.list", "history.show", "hub.shutdown", "hub.status",
-    "messages.inbox", "messages.next", "messages.show", "offers.list", "plugins.list", "prompts.wait", "state.now",
-    "tasks.get", "tasks.output", "tasks.page", "tasks.wait",
+    "external.list", "external.show", "history.cleaned", "history.export", "history.list", "history.search",
+    "history.show", "history.stats", "history.trace", "hub.shutdown", "hub.status", "messages.inbox", "messages.next",
+    "messages.show", "offers.list", "plugins.list", "prompts.wait", "push.check", "push.get", "push.list", "state.now",
+    "tasks.get", "tasks.output", "tasks.page", "tasks.wait", "webhooks.deliveries", "webhooks.list",
 })  # fmt: skip
 
 
