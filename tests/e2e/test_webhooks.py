@@ -126,6 +126,26 @@ def test_a_webhook_by_commands_is_signed_listed_without_its_secret_and_removed(
     assert "No webhooks" in hub_process.synapse("webhooks").stdout
 
 
+def test_a_secret_comes_from_a_file_or_standard_input_and_what_is_none_is_told(
+    hub_process: HubProcess, tmp_path: Path
+) -> None:
+    hub_process.serve()
+    (tmp_path / "two").write_text("one\ntwo\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for name in ("nowhere", "two", "binary", "."):
+        done = hub_process.synapse("webhooks", "add", "http://localhost:9/", "--secret-file", str(tmp_path / name))
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+    (tmp_path / "secret").write_text(SECRETS[0])
+    with (tmp_path / "secret").open() as given:
+        made = ok(
+            hub_process, "webhooks", "add", "http://localhost:9/", "--event", "input-required", "--secret-file", "-",
+            stdin=given,
+        )  # fmt: skip
+    assert (made["signed"], made["events"]) == (True, ["task.input_required"])
+    assert hub_process.synapse("webhooks", "add", "http://localhost:9/", "--event", "done").returncode == 2
+
+
 def test_the_paths_do_what_the_commands_do(hub_process: HubProcess, receiver: Receiver) -> None:
     hub_process.serve()
     status, made = ask(hub_process, "POST", "/webhooks", {"url": receiver.url("/hook"), "events": ["task.canceled"]})
