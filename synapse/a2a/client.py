@@ -73,7 +73,7 @@ class _Wire:
     async def ask(self, method: str, url: str, body: Any, limits: Limits) -> Any:
         """The JSON of an answer; of any status, for an error may be told in it."""
         headers = {**self._headers, "Accept": "application/json, application/a2a+json"}
-        content = None if body is None else json.encode(body)
+        content = await _encoded(body)
         try:
             answer = await self._client.fetch(
                 method, url, headers=headers, body=content, limits=limits, largest=LARGEST
@@ -85,7 +85,7 @@ class _Wire:
     async def listen(self, method: str, url: str, body: Any) -> AsyncIterator[Any]:
         """The JSON of each event of a stream; what is answered instead of a stream, if there is none."""
         headers = {**self._headers, "Accept": "text/event-stream, application/json"}
-        content = None if body is None else json.encode(body)
+        content = await _encoded(body)
         try:
             async with self._client.open(method, url, headers=headers, body=content, limits=STREAMING) as response:
                 if response.status == 200 and response.content_type == "text/event-stream":
@@ -109,6 +109,13 @@ def _judged(error: Unavailable) -> Unavailable:
     if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return NotTaken(error.code, error.sentence)
     return error
+
+
+async def _encoded(body: Any) -> bytes | None:
+    """The bytes of a request; a message may hold files, so it is written beside the loop."""
+    if body is None:
+        return None
+    return await asyncio.to_thread(json.encode, body)
 
 
 async def _parsed(body: bytes) -> Any:
