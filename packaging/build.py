@@ -110,7 +110,7 @@ def check(bundle):
 
 def pack(bundle, packed, top):
     """The same bytes for the same contents: sorted, of nobody, from one time."""
-    when = int(os.environ.get("SOURCE_DATE_EPOCH") or run("git", "-C", ROOT, "log", "-1", "--format=%ct"))
+    when = int(os.environ.get("SOURCE_DATE_EPOCH") or last_change())
 
     def plain(entry):
         entry.uid = entry.gid = 0
@@ -129,6 +129,13 @@ def pack(bundle, packed, top):
         for path in sorted(bundle.rglob("*")):
             archive.add(path, f"{top}/{path.relative_to(bundle)}", recursive=False, filter=plain)
     new.rename(packed)
+
+
+def last_change():
+    """When the checkout changed last; in one without its history, now."""
+    if not (ROOT / ".git").exists():
+        return time.time()
+    return run("git", "-C", ROOT, "log", "-1", "--format=%ct")
 
 
 def one_file(packed, target, version):

@@ -295,7 +295,11 @@ def processes(stage):
 def pip(stage):
     "pip is there, for plugins"
     if stage.frozen:
-        demand(stage.run("_pip", "--version").startswith("pip "), "it has no pip")
+        said = stage.run("_pip", "--version")
+    else:
+        words = [str(stage.python), "-I", "-m", "pip", "--version"]
+        said = subprocess.run(words, env=stage.env, stdout=subprocess.PIPE, text=True, timeout=BOUND, check=True).stdout
+    demand(said.startswith("pip "), "it has no pip")
 
 
 def doctor(stage):
