@@ -164,7 +164,7 @@ def _spoken(version: str) -> str:
 
 def _may_lie(url: URL, origin: URL) -> bool:
     """Is it at that origin, or the same machine's by TLS? This machine has several names."""
-    if url.origin() == origin.origin():
+    if (url.scheme, url.raw_host, url.port) == (origin.scheme, origin.raw_host, origin.port):
         return True
     if url.scheme == "https" and origin.scheme == "http" and url.raw_host == origin.raw_host:
         return (origin.port, url.port) == (80, 443)
