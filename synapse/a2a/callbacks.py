@@ -161,7 +161,7 @@ class Caller:
             self._lines.discard(line)
 
     async def _change(self, line: Line, position: int) -> Outcome | None:
-        """Tell of one change; None when it is not wanted any more."""
+        """Tell of one change; None when it is not wanted any more, or has to be told otherwise now."""
         target = self._target(line)
         if target is None:
             return None
@@ -170,7 +170,7 @@ class Caller:
         if not to_tell:
             return replace(outcome, error="It is not in the log any more.")
         for letter in to_tell:
-            made = await self._deliver(line, letter, outcome)
+            made = await self._deliver(line, target, letter, outcome)
             if made is None:
                 return None
             outcome = made
@@ -200,8 +200,8 @@ class Caller:
         found = tasks.live.get(task) or tasks.finished.get(task)
         return {box: agents.label(box) for box in (found.box, found.requester)} if found else {}
 
-    async def _deliver(self, line: Line, letter: Letter, outcome: Outcome) -> Outcome | None:
-        """Make one call, again while that may help; None when it is not wanted any more."""
+    async def _deliver(self, line: Line, target: Config | Hook, letter: Letter, outcome: Outcome) -> Outcome | None:
+        """Make one call, again while that may help; None when it is not wanted any more, or otherwise."""
         pause = self._patience.pause
         for attempt in range(1, self._patience.retries + 2):
             status, error, lasting = await self._call(letter)
@@ -212,7 +212,7 @@ class Caller:
                 break
             await asyncio.sleep(pause)
             pause *= 2
-            if self._target(line) is None:
+            if self._target(line) is not target:
                 return None
         logger.warning(
             "%s was not told of %s (%s after %s attempts)",

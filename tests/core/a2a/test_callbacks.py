@@ -189,6 +189,18 @@ async def test_a_config_that_was_deleted_is_told_nothing_more(house: House) -> N
     assert len(house.receiver.calls) <= 2
 
 
+async def test_a_config_that_was_changed_is_told_at_its_new_place(house: House) -> None:
+    house.receiver.answers["/old"] = lambda number: 503
+    house.caller._patience = Patience(timeout=2.0, retries=1000, pause=0.0)
+    task = await house.ask(url=house.receiver.url("/old"), id="mine", token="old")
+    await house.answer(task)
+    await house.receiver.until(3, "/old")
+    await house.kim("push.set", task=task, url=house.receiver.url("/new"), id="mine", token="new")
+    told = await house.receiver.until(2, "/new")
+    assert [call.state for call in told] == ["artifactUpdate", "TASK_STATE_COMPLETED"]
+    assert {call.headers["X-A2A-Notification-Token"] for call in told} == {"new"}
+
+
 async def test_a_thousand_configs_of_one_task_are_all_told(house: House) -> None:
     task = await house.ask()
     await asyncio.gather(
