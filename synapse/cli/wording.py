@@ -74,6 +74,9 @@ def told(event: Event, names: Names) -> str:
         return f"offers {body['id']} no longer ({body.get('reason', 'withdrawn')})"
     if kind == "hub.started":
         return f"version {body['version']}, process {body['pid']}"
+    if kind == "log.forgotten":
+        tasks = sum(story.startswith("t-") for story in body.get("stories", ()))
+        return f"{tasks} tasks are forgotten, with what belonged to them"
     if kind == "workspaces.named":
         return f"{body['name']} is {body['path']}"
     return dumps(body).decode().strip()

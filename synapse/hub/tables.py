@@ -17,7 +17,10 @@ BYTES = 4 << 20  # of bodies in one page: one transaction of a table, and what i
 
 
 class Tables:
-    """The cache file's follower, and the questions that wait for it. It is woken only by events that a table wants."""
+    """The cache file's follower, and the questions that wait for it. It is woken only by events that a table wants.
+
+    A table may say by `wakes` that only these of its kinds wake it: what else it wants comes together with one of them.
+    """
 
     def __init__(self, hub: Hub, path: Path, tables: Iterable[Table]) -> None:
         self._hub = hub

@@ -5,6 +5,8 @@ import io
 import json
 import os
 import pty
+import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +138,28 @@ def test_forgetting_asks_before_and_says_what_was_freed(shell: Shell) -> None:
     assert (report["tasks"], report["left"]) == (1, 0)
     assert shell.run("history", "search", "token").returncode == 1
     assert b"opaque tokens" not in (shell.data / "synapse.db").read_bytes()
+
+
+def test_the_commands_of_the_page_do_what_it_says(shell: Shell) -> None:
+    task = ask(shell, *TASKS[0])
+    page = (Path(__file__).parents[2] / "docs" / "history.md").read_text()
+    lines = [line.partition("  #")[0] for line in re.findall(r"^(synapse .*)$", page, re.MULTILINE)]
+    assert len(lines) >= 10
+    for line in lines:
+        words = shlex.split(line.partition(">")[0].replace("t-01M7XQCXHHAGM20MQW5N3H0VJV", task))[1:]
+        if "cleanup" in words and not {"--force", "--dry-run"} & set(words):
+            words.append("--force")
+        if "codex" not in words:  # there is none here
+            shell.ok(*words, XDG_CONFIG_HOME=str(shell.data / "config"))
+    assert ids(shell) == [task]
+
+
+def test_the_longest_texts_are_written_out_too(shell: Shell) -> None:
+    text = "long " * 180_000
+    task = json.loads(shell.ok("send", "bob", "--stdin", "--json", stdin=text))["task_id"]
+    shell.ok("reply", "--stdin", "--to", task, "--from", "bob", stdin=text)
+    last = json.loads(shell.ok("history", "export"))["tasks"][-1]
+    assert (last["task_id"], last["text"].strip(), last["answer"].strip()) == (task, text.strip(), text.strip())
 
 
 def at_a_terminal(shell: Shell, *words: str, types: bytes) -> tuple[int, str]:
