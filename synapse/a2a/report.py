@@ -104,6 +104,7 @@ class Report:
         await self._note(
             "ask", task=self._id, question=asked[1], choices=heard.choices, auth=heard.state == "auth-required"
         )
+        self._speaker.hub.presence(self._speaker.key)  # whoever tells people of questions looks
 
     # -- the end
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -547,3 +548,32 @@ def test_an_answer_that_makes_no_sense_fails_the_task(hub: HubProcess) -> None:
             assert why in ended["answer"], ended
     finally:
         odd.close()
+
+
+@pytest.mark.parametrize("kind", ["jsonrpc", "quiet"])
+def test_whenever_the_hub_is_killed_nothing_is_sent_twice_and_nothing_is_lost_without_a_word(
+    hub: HubProcess, agents: dict[str, SdkAgent], kind: str
+) -> None:
+    add(hub, agents[kind])
+    sent = []
+    for pause in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4):
+        with hub.peer() as peer:
+            peer.hello()
+            for text in ("just that", "slow 0.3", "chunks 0.1"):
+                told = peer.ask("tasks.submit", to="foreign", text=text)["result"]
+                sent.append(told["task_id"])
+        time.sleep(pause)
+        kill_hub(hub)
+        assert ask(hub, "external", "list")  # the next one
+    answers = []
+    for id in sent:
+        ended = task(hub, id)
+        messages = agents[kind].messages(id)
+        if ended["state"] == "completed":
+            assert len(messages) == 1
+            answers.append(ended["answer"])
+        else:
+            assert "Outcome unknown" in ended["answer"] or "outcome is unknown" in ended["answer"], ended
+            assert len(messages) <= 1
+    assert set(answers) <= {"You said: just that", "slept 0.3", "one two three"}
+    assert len(answers) > len(sent) // 2
