@@ -3,6 +3,7 @@
 import os
 import pwd
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from msgspec import DecodeError, Raw, Struct, field, json
 
@@ -118,8 +119,9 @@ def identify(
         _by_name(agents, hello, session, anybody=granted is None or Permission.ADMIN in granted)
 
 
+@cache
 def _login(uid: int) -> str:
-    """The login name of a user id."""
+    """The login name of a user id; asking for it reads files, and every request over HTTP wants it."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
