@@ -1,9 +1,7 @@
 """What came back from an agent elsewhere, as parts of an answer here."""
 
-import asyncio
-
 from synapse.a2a.heard import Piece
-from synapse.hub.blobs import PIECE
+from synapse.hub.blobs import PIECE, store
 from synapse.hub.facts import Part
 from synapse.hub.loop import Hub
 from synapse.verb import INLINE
@@ -19,11 +17,7 @@ async def _part(hub: Hub, piece: Piece) -> Part:
     if piece.kind != "raw" and len(content) <= INLINE // 16:
         return Part(kind=piece.kind, value=str(piece.content), media_type=piece.media_type, filename=piece.filename)
     size = PIECE if piece.kind == "raw" else max(len(content), 1)  # a text is read back as one
-    blobs = [await _stored(hub, content[start : start + size]) for start in range(0, len(content), size)]
+    blobs = [await store(hub, content[start : start + size]) for start in range(0, len(content), size)]
     return Part(
         kind=piece.kind, blobs=tuple(blobs), size=len(content), media_type=piece.media_type, filename=piece.filename
     )
-
-
-async def _stored(hub: Hub, content: bytes) -> str:
-    return await asyncio.wrap_future(hub.writer.run(lambda log: log.put_blob(content)))
