@@ -36,7 +36,7 @@ class _Watched:
     """A task that somebody watches."""
 
     text: str = ""
-    listeners: list[Listener] = field(default_factory=list)
+    listeners: dict[object, Listener] = field(default_factory=dict)
 
 
 class Watching:
@@ -57,15 +57,15 @@ class Watching:
         if watched is None:
             watched = self._watched[task] = _Watched()
             self._tell_runner(task, on=True)
-        watched.listeners.append(listener)
+        who = object()
+        watched.listeners[who] = listener
         if watched.text:
             listener(watched.text, False)
-        return lambda: self._stop(task, watched, listener)
+        return lambda: self._stop(task, watched, who)
 
-    def _stop(self, task: str, watched: _Watched, listener: Listener) -> None:
-        if listener not in watched.listeners:
+    def _stop(self, task: str, watched: _Watched, who: object) -> None:
+        if watched.listeners.pop(who, None) is None:
             return
-        watched.listeners.remove(listener)
         if not watched.listeners and self._watched.get(task) is watched:
             del self._watched[task]
             self._tell_runner(task, on=False)
@@ -83,8 +83,8 @@ class Watching:
         if watched is None:
             return
         watched.text = watched.text + text if append else text
-        for listener in list(watched.listeners):
-            if listener not in watched.listeners:
+        for who, listener in list(watched.listeners.items()):
+            if who not in watched.listeners:
                 continue  # one before it has sent it away
             try:
                 listener(text, append)
