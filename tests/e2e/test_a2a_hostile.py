@@ -97,7 +97,7 @@ def head(hub: HubProcess, length: str) -> bytes:
 # -- everything
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(st.sampled_from(METHODS) | values, params | values, st.sampled_from(["", "1.0", "0.3"]))
 def test_every_method_answers_whatever_it_is_given(
     hub: HubProcess, raw: Raw, method: Any, told: Any, version: str
@@ -115,7 +115,7 @@ def test_every_method_answers_whatever_it_is_given(
         assert answer.json().get("error", {}).get("code") != -32603, answer.text
 
 
-@settings(max_examples=200)
+@settings(max_examples=150)
 @given(
     st.sampled_from(["GET", "POST", "DELETE"]),
     st.sampled_from(PATHS) | st.lists(scalars, max_size=4),

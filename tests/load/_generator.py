@@ -113,4 +113,5 @@ def main() -> None:
     print(json.dumps(tasks(path, clients) if "tasks" in sys.argv else notes(path, clients, seconds)))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -64,10 +64,19 @@ class Table:
         self.missed = 0
         print(f"\n{title}\n{'-' * len(title)}")
 
-    def row(self, name: str, value: float, unit: str, *, most: float | None = None, note: str = "") -> None:
-        missed = most is not None and value > most
+    def row(
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        *,
+        most: float | None = None,
+        least: float | None = None,
+        note: str = "",
+    ) -> None:
+        missed = (most is not None and value > most) or (least is not None and value < least)
         self.missed += missed
-        bar = f"<= {most:g}" if most is not None else ""
+        bar = f"<= {most:g}" if most is not None else f">= {least:g}" if least is not None else ""
         print(f"{name:44} {value:12,.2f} {unit:14} {bar:10} {'MISSED' if missed else ''} {note}".rstrip(), flush=True)
 
 
