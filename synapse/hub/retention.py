@@ -192,22 +192,22 @@ class Retention:
 
     async def _forget(self, bounds: Bounds, *, dry_run: bool) -> Report:
         now, report = self._hub.clock.now(), Report(dry_run=dry_run)
-        there = await self._look(total)
+        there = await self._read(total)
         ended = now - bounds.days * DAY if bounds.days is not None else -1.0
         over = there.size - bounds.megabytes * MEGABYTE if bounds.megabytes is not None else 0
-        olds = await self._look(lambda db: oldest(db, 0, ended, over))
+        olds = await self._read(lambda db: oldest(db, 0, ended, over))
         while olds:
             await self._take(olds, report, dry_run=dry_run)
-            olds = await self._look(partial(oldest, after=olds[-1].changed, ended=ended, over=over - report.bytes))
+            olds = await self._read(partial(oldest, after=olds[-1].changed, ended=ended, over=over - report.bytes))
         if not dry_run:
-            there = await self._look(total)
+            there = await self._read(total)
             report.blobs = await self._drop_blobs()
             logger.info("%s tasks were forgotten: %s events, %s blobs", report.tasks, report.events, report.blobs)
         report.left = there.tasks - (report.tasks if dry_run else 0)
         report.left_bytes = there.size - (report.bytes if dry_run else 0)
         return report
 
-    async def _look(self, read: Callable[[Any], Found]) -> Found:
+    async def _read(self, read: Callable[[Any], Found]) -> Found:
         """What the tables say."""
         tables = self._hub.tables
         if tables is None:

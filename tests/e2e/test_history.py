@@ -7,9 +7,11 @@ import os
 import pty
 import re
 import shlex
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -225,3 +227,52 @@ def test_after_a_kill_and_without_its_file_the_history_is_the_same(tmp_path: Pat
         assert [task["state"] for task in seen[0]].count("submitted") == 100
     finally:
         hub.close()
+
+
+def test_a_kill_in_the_middle_of_forgetting_leaves_nothing_half_forgotten(tmp_path: Path) -> None:
+    hub = HubProcess(tmp_path)
+    try:
+        hub.serve("--background", "--rate", "0")
+        with hub.peer() as bob, hub.peer() as pat:
+            bob.hello(**{"as": "bob"})
+            bob.ask("agents.here")
+            pat.hello(**{"as": "pat"})
+            for number in range(600):
+                sent = pat.ask("messages.send", to="bob", text=f"number {number}", mode="wait")
+                bob.ask("messages.reply", to=sent["result"]["task_id"], text=f"answer {number}")
+            assert "work" in pat.ask("history.cleanup", days=0)["result"]
+            until(lambda: forgotten(hub))
+            hub.kill()
+        told = forgotten(hub)
+        assert 0 < len(told) <= 600
+        hub.serve("--background")
+        until(lambda: not told & stories(hub))
+        assert len(stories(hub)) == 600 - len(told)
+        done = hub.synapse("history", "cleanup", "--days", "0", "--force", "--json")
+        assert json.loads(done.stdout)["left"] == 0, done.stderr
+        assert stories(hub) == set()
+        hub.synapse("serve", "--stop")
+        until(lambda: not hub.hubs())
+        assert b"number 5" not in (hub.data / "synapse.db").read_bytes()
+    finally:
+        hub.close()
+
+
+def rows(hub: HubProcess, sql: str) -> list[Any]:
+    """What lies in the log's file."""
+    connection = sqlite3.connect(hub.data / "synapse.db")
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def forgotten(hub: HubProcess) -> set[str]:
+    """The tasks of which the log says that they are forgotten."""
+    bodies = [json.loads(body) for (body,) in rows(hub, "SELECT body FROM events WHERE kind = 'log.forgotten'")]
+    return {story for body in bodies for story in body["stories"]}
+
+
+def stories(hub: HubProcess) -> set[str]:
+    """The tasks that the log holds."""
+    return {story for (story,) in rows(hub, "SELECT DISTINCT story FROM events WHERE story LIKE 't-%'")}
