@@ -161,7 +161,7 @@ class ScriptedAgent:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._hub = core.hub
-        self._session = Session(workspace=WORKSPACE)
+        self._session = Session(workspace=WORKSPACE, push=self._pushed)
         self._file = ""  # the sum of the file that it gives away
         self._open: dict[str, _Piece] = {}  # by task
         self._closed = False
@@ -179,6 +179,8 @@ class ScriptedAgent:
 
     def close(self) -> None:
         """Leave, while the hub can still note it."""
+        if self._closed:
+            return
         self._closed = True
         if not self._hub.suspended and not self._hub.read_only:
             self._hub.decide(self._session, leave, StayRequest())
@@ -189,6 +191,11 @@ class ScriptedAgent:
         return self._hub.state.get(Agents).get(self._session.key)
 
     # -- what comes
+
+    def _pushed(self, frame: bytes) -> None:
+        """Of what a runner hears, only that it is to end: messages are taken when they are stored."""
+        if json.decode(frame)["method"] in ("stop", "kill"):
+            self._later(0.0, self.close)
 
     def _published(self, position: int, events: list[Event]) -> None:
         """What has just been stored is answered before anybody can look at it, unless it is to be streamed."""

@@ -40,6 +40,15 @@ def test_it_is_there_only_where_it_is_asked_for(hub_process: HubProcess) -> None
         assert task["artifacts"][0]["parts"] == [{"text": "Generated text content"}]
 
 
+def test_it_can_be_stopped_like_every_agent(hub_process: HubProcess) -> None:
+    hub_process.serve("--test-agent")
+    for word in ("stop", "kill"):
+        done = hub_process.synapse(word, "tck", "--workspace", "default", *(["-f"] if word == "kill" else []))
+        assert (done.returncode, absent(hub_process)) == (0, True), done.stderr
+        hub_process.synapse("serve", "--stop")
+        hub_process.serve("--test-agent")
+
+
 def test_it_does_not_outlive_its_hub(hub_process: HubProcess) -> None:
     first = hub_process.serve("--test-agent")
     listed = json.loads(hub_process.synapse("list", "--workspace", "default", "--json").stdout)
