@@ -13,7 +13,7 @@ from synapse.event import Event
 from synapse.hub.core import Core
 from synapse.hub.facts import Canceled, Completed, Failed, InputRequired, Rejected, Resumed, Working
 from synapse.hub.reading import GONE, Texts
-from synapse.hub.tasks import ENDS, INTERRUPTED
+from synapse.hub.tasks import ENDS, INTERRUPTED, Task, Tasks
 from synapse.hub.views import Piece, Said, TaskView, pieces
 from synapse.log.base import Log
 
@@ -106,6 +106,11 @@ class Feeds:
         if feed is None:
             feed = self._feeds[task] = _Feed(self._core, task, context, lambda: self._feeds.pop(task, None))
         return feed.enter(self._core.hub.head)
+
+    def fresh(self, task: str) -> Task | None:
+        """A task of which nothing has come yet."""
+        found = self._core.hub.state.get(Tasks).live.get(task)
+        return found if found is not None and found.state == "submitted" else None
 
     def _publish(self, position: int, events: list[Event]) -> None:
         if not self._feeds:

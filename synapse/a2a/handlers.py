@@ -11,10 +11,11 @@ import msgspec
 from synapse.a2a import errors, model
 from synapse.a2a.errors import A2AError, invalid
 from synapse.a2a.feed import Feeds, Follower, Item, first
-from synapse.a2a.incoming import Incoming, incoming
+from synapse.a2a.incoming import Incoming, incoming, metadata_of
 from synapse.a2a.reading import (
     STATES,
     ListIn,
+    MessageIn,
     PushIn,
     PushNameIn,
     SendIn,
@@ -24,7 +25,9 @@ from synapse.a2a.reading import (
     whole,
 )
 from synapse.errors import SynapseError
-from synapse.hub.views import TaskView
+from synapse.hub.talking import context_of
+from synapse.hub.tasks import Task
+from synapse.hub.views import Said, TaskView
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +73,11 @@ class Handlers:
     async def send(self, call: Call, request: SendIn) -> dict[str, Any]:
         """SendMessage: waits until the task has ended or asks back, unless it is to return at once (§3.1.1)."""
         history = length(request.configuration.history_length, "configuration.historyLength")
-        id = await self.submit(call, request)
+        id, found, message = await self._submit(call, request)
         if not request.configuration.return_immediately:
             await self._rest(call, id)
+        elif not message.task_id and (fresh := self._feeds.fresh(id)) is not None:
+            return {"task": model.task(_begun(fresh, found.said(message, fresh.since)), history=history)}
         return model.sent(await call.view(id), history)
 
     async def stream(self, call: Call, request: SendIn) -> AsyncIterator[Item | None]:
@@ -83,6 +88,9 @@ class Handlers:
 
     async def submit(self, call: Call, request: SendIn) -> str:
         """Hand the message over; the id of its task."""
+        return (await self._submit(call, request))[0]
+
+    async def _submit(self, call: Call, request: SendIn) -> tuple[str, Incoming, MessageIn]:
         message = request.message
         if message is None:
             raise invalid("message", "it is missing.")
@@ -93,7 +101,7 @@ class Handlers:
             **await self._stored(call, found),
             "message_id": message.message_id,
             "context": message.context_id,
-            "metadata": msgspec.json.encode(message.metadata).decode() if message.metadata else "",
+            "metadata": metadata_of(message),
             "extensions": message.extensions,
             "references": message.reference_task_ids,
         }
@@ -112,7 +120,7 @@ class Handlers:
             if push is not None:
                 push = msgspec.structs.replace(push, task_id=reply["task_id"])
                 await self._set_push(call, push, since=reply["position"])
-        return str(reply["task_id"])
+        return str(reply["task_id"]), found, message
 
     @staticmethod
     async def _check_open(call: Call, task: str, context: str) -> None:
@@ -269,6 +277,14 @@ def _id(given: str, field: str = "id") -> str:
     if not given:
         raise invalid(field, "it is missing.")
     return given
+
+
+def _begun(task: Task, said: Said) -> TaskView:
+    """A task that is only its message yet; what reading it would give."""
+    return TaskView(
+        id=task.id, context=context_of(task.id, task.context), box=task.box, agent="", requester="", state=task.state,
+        at=task.since, status_at=task.since, position=task.position, history=[said],
+    )  # fmt: skip
 
 
 def _choice(found: Incoming) -> str:

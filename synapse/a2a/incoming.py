@@ -2,7 +2,7 @@
 
 import mimetypes
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType, json
 from synapse.a2a.errors import invalid
 from synapse.a2a.reading import ROLES, MessageIn, PartIn, enum
 from synapse.hub.blobs import PIECE
+from synapse.hub.views import Piece, Said
 
 INLINE = 8 * 1024  # characters of a part that lies in the event itself
 SHOWN = 4 * 1024  # characters of data that are put into the text; more goes as a file
@@ -45,6 +46,30 @@ class Incoming:
         parts = [part | ({"blobs": held.blobs, "size": len(held.content)} if held else {}) for part, held in self.parts]
         files = [{"name": name, "size": len(held.content), "blobs": held.blobs} for name, held in self.attachments]
         return {"text": self.text, "parts": parts, "attachments": files}
+
+    def said(self, message: MessageIn, at: float) -> Said:
+        """The message as those who read the task's conversation get it."""
+        return Said(
+            id=message.message_id,
+            role="user",
+            at=at,
+            parts=[_piece(part, held) for part, held in self.parts] or [Piece(kind="text", value=self.text)],
+            metadata=metadata_of(message),
+            extensions=tuple(message.extensions),
+            references=tuple(message.reference_task_ids),
+        )
+
+
+def _piece(part: dict[str, Any], held: Content | None) -> Piece:
+    if held is None:
+        return Piece(**part)
+    value = b64encode(held.content) if part["kind"] == "raw" else held.content
+    return Piece(**part, value=value.decode())
+
+
+def metadata_of(message: MessageIn) -> str:
+    """A message's metadata as JSON text; "" for none."""
+    return json.encode(message.metadata).decode() if message.metadata else ""
 
 
 def incoming(message: MessageIn) -> Incoming:

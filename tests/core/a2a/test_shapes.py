@@ -212,11 +212,12 @@ async def _kept(told: dict[str, Any]) -> None:
             return await kim.ask(verb, **_texts(parameters))
 
         request = {"message": told, "configuration": {"returnImmediately": True}}
-        handlers = Handlers(Feeds(bench.core))
+        handlers, call = Handlers(Feeds(bench.core)), Call(ask, "w/bob", "bob")
         metadata = told.get("metadata") or {}
         if "priority" in metadata:
             return
-        task = (await handlers.send(Call(ask, "w/bob", "bob"), read(SendIn, request)))["task"]
+        task = (await handlers.send(call, read(SendIn, request)))["task"]
+        assert task == await handlers.get(call, TaskIn(id=task["id"]))
         schema.fits(pb.Task, task)
         (kept,) = task["history"]
         assert kept == told | {"contextId": task["contextId"], "taskId": task["id"], "messageId": told["messageId"]}
