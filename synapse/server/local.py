@@ -37,6 +37,8 @@ class LineConnection(Connection):
             transport.abort()  # it has gone already
 
     def _identify(self, hello: access.Hello) -> None:
+        if not (hello.workspace or hello.folder or hello.runner):
+            hello.workspace = access.usual_workspace(self._core.hub, hello.as_name)
         access.identify(self._core.hub, hello, self.session, ancestors=ancestors)
 
     def push(self, frame: bytes) -> None:

@@ -82,6 +82,16 @@ async def test_what_hello_does_not_take_is_refused_with_what_it_may_have_been(
     assert "result" in await peer.hello()
 
 
+async def test_who_says_nothing_about_where_is_where_everybody_is(house: House) -> None:
+    peer = await house.peer()
+    assert (await peer.ask("hello"))["result"]["workspace"] == "default"
+    saved = await peer.ask("memory.save", key="k", text="not for every workspace")
+    assert saved["result"]["workspace"] == "default"
+    await house.client("ann")
+    other = await house.peer()
+    assert (await other.ask("hello", **{"as": "ann"}))["result"]["workspace"] == "house"
+
+
 async def test_a_caller_of_another_version_may_say_more_than_this_hub_knows(house: House) -> None:
     peer = await house.peer()
     assert "result" in await peer.hello(version="99.0", nope=1)
