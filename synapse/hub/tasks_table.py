@@ -27,6 +27,7 @@ from synapse.hub.tasks import ENDS, INTERRUPTED, context_of
 
 WORDS = 64 << 10  # bytes of a text that are searched
 ASKED, SAID, ANSWERED = "asked", "said", "answered"
+VERSION = 2
 WITHOUT_TEXTS = 1000  # added to the version where no texts are kept: to choose otherwise is to fill it anew
 
 _Ended = Completed | Failed | Canceled | Rejected
@@ -75,7 +76,7 @@ class TasksTable:
     def __init__(self, blob: Callable[[str], bytes | None] = lambda sum: None, *, texts: bool = True) -> None:
         self._blob = blob
         self.texts = texts
-        self.version = 1 if texts else 1 + WITHOUT_TEXTS
+        self.version = VERSION if texts else VERSION + WITHOUT_TEXTS
         self._handlers: dict[type[Fact], Callable[[Any, Event, Any], None]] = {
             Submitted: self._submitted,
             Sent: self._sent,
@@ -157,13 +158,13 @@ class TasksTable:
         db.execute("INSERT OR REPLACE INTO tasks_stories VALUES (?, ?, ?)", (story, task, size))
 
     def _text(self, text: str, blob: str, parts: Any = ()) -> _Text:
-        """What is searched: the text, or where there is none, those of the parts."""
+        """What is searched: the text, and those of the parts that are not in it."""
         found, size = self._part(text, (blob,) if blob else ())
         words = [found] if found else []
         for part in parts:
-            if part.kind == "text" and not (text or blob):
+            if part.kind == "text":
                 value, length = self._part(part.value, part.blobs)
-                words.append(value)
+                words += [value] if value and value not in found else []
                 size += length
             else:
                 size += part.size or len(part.value)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from synapse.hub import tasks_table
 from synapse.hub.tasks import Tasks, context_of
 from synapse.log.memory import MemoryLog
 from tests.core.hub.kit import Bench, Peer
@@ -97,6 +98,17 @@ async def test_the_table_is_the_fold_of_the_log_through_a_tasks_whole_life(bench
     await bench.crash()
     assert (await check(bench))[0] == rows
     assert len(words) == 3
+
+
+async def test_a_table_of_another_version_is_filled_anew(
+    bench: Bench, bob: Peer, alice: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await asked(alice)
+    before = await check(bench)
+    monkeypatch.setattr(tasks_table, "VERSION", tasks_table.VERSION + 1)
+    await bench.restart()
+    assert await check(bench) == before
+    assert await bench.rows("tasks", "SELECT version FROM followers WHERE name = 'tasks'") == [(tasks_table.VERSION,)]
 
 
 async def test_the_table_begins_where_it_was_after_a_crash_and_misses_nothing(bench: Bench) -> None:
@@ -436,3 +448,21 @@ async def test_events_of_plugins_that_name_the_task_are_in_its_trace(tmp_path: P
         await alice("pad.add", line="for another")
         events = (await alice("history.trace", task=task))["events"]
         assert [event["body"]["line"] for event in events if event["kind"] == "pad.added"] == [f"for {task}"]
+
+
+async def test_what_is_said_in_a_conversation_is_found_and_its_context_is_the_given_one(
+    bench: Bench, alice: Peer
+) -> None:
+    bob = await bench.agent("bob")
+    parts = [{"kind": "text", "value": "a first part"}, {"kind": "data", "value": '{"a":1}'}]
+    sent = await alice("tasks.submit", to="bob", text="begin with a first part", context="ours", parts=parts)
+    await bob.take()
+    await bob("tasks.ask", task=sent["task_id"], question="Which colour?")
+    await alice("tasks.say", task=sent["task_id"], text="turquoise, please")
+    await bob("tasks.complete", task=sent["task_id"], text="done", parts=[{"kind": "text", "value": "violet"}])
+    for word in ("turquoise", "first", "done", "violet"):
+        assert await found(alice, word) == [sent["task_id"]]
+    [hit] = (await alice("history.search", query="turquoise"))["tasks"]
+    assert hit["where"] == "said"
+    assert await pages(alice, context="ours") == [sent["task_id"]]
+    await anew(bench)
