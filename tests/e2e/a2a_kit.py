@@ -1,6 +1,5 @@
 """Talking to agents with a client that is not ours: the official SDK of A2A, where whatever it hears is held to the schema."""
 
-import base64
 import json
 import re
 from collections.abc import AsyncIterator, Iterable
@@ -242,13 +241,13 @@ class Talk:
         except TaskNotFoundError:
             return CANCELED
 
-    async def until(self, task: str, *states: int) -> pb.Task:
+    async def until(self, task: str, *wished: int) -> pb.Task:
         """The task once it is in one of these states (by default: once it has ended)."""
-        wanted = set(states) or ENDED
+        wanted = set(wished) or ENDED
         found = await self.get(task)
         if found.status.state not in wanted:
             async for one in self.follow(task):
-                if one.status_update.status.state in wanted:
+                if wanted & set(states([one])):
                     break
             found = await self.get(task)
         assert found.status.state in wanted
@@ -311,7 +310,3 @@ def states(heard: Iterable[pb.StreamResponse]) -> list[int]:
         if one.HasField("status_update"):
             found.append(one.status_update.status.state)
     return found
-
-
-def raw(content: bytes) -> str:
-    return base64.b64encode(content).decode()

@@ -87,6 +87,21 @@ async def test_the_extended_card(talk: Talk) -> None:
     assert card.name == talk.manner.name
 
 
+async def test_an_agent_is_reached_on_a_port_of_its_own_too() -> None:
+    house = House()
+    house.env["SYNAPSE_HUB_AGENT_PORTS"] = "true"
+    try:
+        base = f"http://127.0.0.1:{(await asyncio.to_thread(house.agent, kit.DEMO.name))['port']}"
+        for binding in kit.BINDINGS:
+            async with kit.talk(base, kit.DEMO, binding) as talk:
+                assert {one.url for one in talk.card.supported_interfaces} == {base}
+                assert kit.answer(await talk.send("6*7")) == "42"
+                heard = [one async for one in talk.stream("PING x")]
+                assert (kit.states(heard)[-1], kit.put_together(heard)) == (kit.COMPLETED, "PONG x")
+    finally:
+        await asyncio.to_thread(house.close)
+
+
 # -- sending
 
 
