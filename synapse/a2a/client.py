@@ -46,8 +46,8 @@ class Remote(Protocol):
     def stream(self, message: Mapping[str, Any]) -> AsyncIterator[Any]:
         """Send a message, and hear what comes of it."""
 
-    async def get(self, task: str) -> Any:
-        """A task as it is."""
+    async def get(self, task: str, history: int = 0) -> Any:
+        """A task as it is, with so many of its newest messages."""
 
     def subscribe(self, task: str) -> AsyncIterator[Any]:
         """Hear what becomes of a task."""
@@ -200,8 +200,8 @@ class JsonRpc:
     def stream(self, message: Mapping[str, Any]) -> AsyncIterator[Any]:
         return self._listen("stream", self._sending(message, stream=True))
 
-    async def get(self, task: str) -> Any:
-        return await self._ask("get", self._named(task), QUICK)
+    async def get(self, task: str, history: int = 0) -> Any:
+        return await self._ask("get", self._named(task) | {"historyLength": history}, QUICK)
 
     def subscribe(self, task: str) -> AsyncIterator[Any]:
         return self._listen("subscribe", self._named(task))
@@ -210,9 +210,8 @@ class JsonRpc:
         return await self._ask("cancel", self._named(task), QUICK)
 
     def _sending(self, message: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
-        asked: dict[str, Any] = {"message": message}
-        if not stream:
-            asked["configuration"] = {"returnImmediately": True}
+        configuration = {"historyLength": 0} | ({} if stream else {"returnImmediately": True})
+        asked: dict[str, Any] = {"message": message, "configuration": configuration}
         return asked | ({"tenant": self._tenant} if self._tenant else {})
 
     def _named(self, task: str) -> dict[str, Any]:
@@ -252,10 +251,8 @@ class OldJsonRpc(JsonRpc):
     }
 
     def _sending(self, message: Mapping[str, Any], *, stream: bool) -> dict[str, Any]:
-        asked: dict[str, Any] = {"message": old_message(message)}
-        if not stream:
-            asked["configuration"] = {"blocking": False}
-        return asked
+        configuration = {"historyLength": 0} | ({} if stream else {"blocking": False})
+        return {"message": old_message(message), "configuration": configuration}
 
     def _named(self, task: str) -> dict[str, Any]:
         return {"id": task}
@@ -288,14 +285,15 @@ class Rest:
         self._base = interface.url.rstrip("/") + tenant
 
     async def send(self, message: Mapping[str, Any]) -> Any:
-        body = {"message": message, "configuration": {"returnImmediately": True}}
+        body = {"message": message, "configuration": {"historyLength": 0, "returnImmediately": True}}
         return _plain(await self._wire.ask("POST", f"{self._base}/message:send", body, SENDING))
 
     def stream(self, message: Mapping[str, Any]) -> AsyncIterator[Any]:
-        return self._listen(f"{self._base}/message:stream", {"message": message})
+        body = {"message": message, "configuration": {"historyLength": 0}}
+        return self._listen(f"{self._base}/message:stream", body)
 
-    async def get(self, task: str) -> Any:
-        return _plain(await self._wire.ask("GET", self._task(task), None, QUICK))
+    async def get(self, task: str, history: int = 0) -> Any:
+        return _plain(await self._wire.ask("GET", f"{self._task(task)}?historyLength={history}", None, QUICK))
 
     def subscribe(self, task: str) -> AsyncIterator[Any]:
         return self._listen(f"{self._task(task)}:subscribe", {})

@@ -6,7 +6,7 @@ soon as it is known, and from then on, also after a restart of the hub, the task
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SLOW = 15.0  # seconds after which a silent agent counts as having the message; more than a connection may take
 POLL, PATIENT, RESTING = 0.3, 3.0, 15.0  # seconds between two looks: at first, at most, and while it waits for us
 BACKOFF, LONGEST_BACKOFF = 0.5, 30.0  # seconds between two tries
+LOOK_BACK = 4  # messages among which an answer is looked for that is no artifact
 _NO_STREAM = ("UNSUPPORTED_OPERATION", "METHOD_NOT_FOUND", "VERSION_NOT_SUPPORTED")
 _LOST = ("TASK_NOT_FOUND", "NOT_FOUND")
 
@@ -283,7 +284,13 @@ class Errand:
 
     async def _hear(self, told: Any) -> bool:
         """One thing that it tells; True when the task has ended by it."""
-        return self.heard.take(told) and await self._report.state()
+        heard = self.heard
+        if not heard.take(told):
+            return False
+        if heard.state == "completed" and not (heard.direct or heard.text or heard.others):
+            with suppress(SynapseError):  # its answer may be its last message
+                heard.take(await (await self._speaker.remote()).get(heard.task, LOOK_BACK))
+        return await self._report.state()
 
     async def _failed_once(self, error: SynapseError) -> bool:
         """It could not be asked: once more later, unless it has lost the task, or that was for too long."""

@@ -13,7 +13,7 @@ from synapse.hub.reading import GONE, Texts, stored_message
 from synapse.hub.views import pieces
 from synapse.log.base import Log, Record
 
-MOST = 48 << 20  # bytes of one message
+MOST = 32 << 20  # bytes of one message
 _added = msgspec.json.Decoder(MessageAdded)
 
 

@@ -130,7 +130,12 @@ class Report:
 
     async def _last(self, what: str, **fields: Any) -> None:
         self.ending = True
-        await self._note(what, task=self._id, **fields)
+        if await self._speaker.note(_VERBS[what], {"task": self._id, **fields}):
+            return
+        if self._id in self._speaker.state(Tasks).live:  # what it answered is more than the hub takes
+            why = f"The answer of {self._speaker.name} cannot be stored."
+            await self._speaker.note(work.complete, {"task": self._id, "text": why, "failed": True, "reason": "answer"})
+        raise Over
 
     async def _note(self, what: str, **fields: Any) -> None:
         """Have the hub note something; Over when it wants no more of it."""

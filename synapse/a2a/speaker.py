@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 from synapse.a2a.client import Remote, Told, remote
 from synapse.a2a.errand import BACKOFF, LONGEST_BACKOFF, Errand
 from synapse.a2a.outgoing import Outgoing
+from synapse.a2a.report import Over
 from synapse.a2a.secrets import Secrets
 from synapse.errors import BadRequest, NotFound, Refused, SynapseError, Unavailable
 from synapse.hub import external_work, reports
 from synapse.hub.agents import Agents
 from synapse.hub.external_state import External, Link, Registration
 from synapse.hub.loop import STOPPING, Hub
-from synapse.hub.mailbox import TYPING, Mailbox, Message
+from synapse.hub.mailbox import QUEUED, TYPING, Mailbox, Message
 from synapse.hub.sessions import Live, Session
 from synapse.hub.tasks import Tasks
 from synapse.verb import Permission, Verb
@@ -25,7 +26,8 @@ MOST_AT_WORK, MOST_OPEN = 8, 100  # tasks that it works on at once; with those t
 LOOKED_AT = 50  # messages of a queue that are passed over because their conversation is busy
 TELL_WITHIN = 300.0  # seconds within which it is told that a task is called off
 FAREWELL = 5.0  # seconds for the same when it is removed
-AGAIN = 1.0
+AGAIN = 1.0  # seconds until the hub is asked once more
+BETWEEN = 5.0  # seconds between two tries of what went wrong for no reason that is known
 
 
 class Speaker:
@@ -87,7 +89,18 @@ class Speaker:
         return self._remote
 
     async def on_thread(self, read: Callable[[], P]) -> P:
-        return await self.hub.loop.run_in_executor(self.hub.readers, read)
+        """Read from the log, once it holds everything that is decided; Over when that was lost."""
+        hub = self.hub
+        stored: asyncio.Future[Any] = hub.loop.create_future()
+
+        def known(position: int, what: Any) -> None:
+            if not stored.done():
+                stored.set_result(what)
+
+        hub.outbox.answer(hub.head, known, None)
+        if isinstance(await stored, Exception):
+            raise Over
+        return await hub.loop.run_in_executor(hub.readers, read)
 
     async def note(self, verb: Verb, fields: dict[str, Any]) -> bool:
         """Have the hub note something in the agent's name, as soon as it can; False when it wants it no more."""
@@ -222,10 +235,18 @@ class Speaker:
         del self._errands[id], self._running[id]
         if not task.cancelled() and task.exception() is not None:
             logger.error("task %s with %s went wrong", id, self.name, exc_info=task.exception())
-            self._again_in(AGAIN)
-        if not self._closed:
-            self.show()
-            self.look_soon()
+        if self._closed:
+            return
+        if self._timer is None and self._left_over(id):
+            self._again_in(BETWEEN)
+        self.show()
+        self.look_soon()
+
+    def _left_over(self, id: str) -> bool:
+        """Would it be taken up again at once? That must not go round and round."""
+        agent = self.state(Agents).get(self.key)
+        message = self.state(Mailbox).get(agent.box, id) if agent is not None else None
+        return id in self.state(External).links or (message is not None and message.state == QUEUED)
 
     # -- what happens in the hub
 

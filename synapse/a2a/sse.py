@@ -6,7 +6,7 @@ from aiohttp import ClientResponse
 
 from synapse.errors import Refused
 
-LARGEST_EVENT = 16 << 20  # bytes
+LARGEST_EVENT = 64 << 20  # bytes: what we have sent may come back in it
 
 
 async def events(response: ClientResponse, largest: int = LARGEST_EVENT) -> AsyncIterator[bytes]:

@@ -272,7 +272,7 @@ def remove(call: Call, request: RemoveRequest) -> RemoveReply:
 
 
 class ExternalSendRequest(Change, kw_only=True):
-    """`message` is a synonym of `text`; `mode` is notify, wait or silent."""
+    """`message` is a synonym of `text`; `mode` is notify, wait or silent, and `wait` a synonym of the second."""
 
     alias: str
     text: str = ""
@@ -280,6 +280,7 @@ class ExternalSendRequest(Change, kw_only=True):
     blob: str = ""
     priority: int = 3
     mode: str = "notify"
+    wait: bool = False
 
 
 @change("external.send", spill="text")
@@ -290,7 +291,7 @@ def send(call: Call, request: ExternalSendRequest) -> SendReply:
         raise BadRequest("two_texts", "Give the text once: `text` or `message`.")
     sending = SendRequest(
         to=agent.name, text=request.text or request.message, blob=request.blob, priority=request.priority,
-        mode=request.mode,
+        mode="wait" if request.wait else request.mode,
     )  # fmt: skip
     check(sending)
     id = send_one(call, sending, call.state(Agents).get(call.by), agent.box, agent)

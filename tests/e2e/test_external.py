@@ -526,6 +526,25 @@ def test_credentials_are_never_sent_elsewhere(hub: HubProcess, tmp_path: Path) -
         thief.close()
 
 
+def test_an_answer_that_is_only_a_message_of_the_history_is_found(hub: HubProcess) -> None:
+    def answer(method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        if method == "GET":
+            return 200, {}, card(f"http://{headers['Host']}")
+        asked = json.loads(body)
+        state: dict[str, Any] = {"id": "r", "contextId": "c", "status": {"state": "TASK_STATE_COMPLETED"}}
+        if asked["params"].get("historyLength"):
+            state["history"] = [{"messageId": "1", "role": "ROLE_AGENT", "parts": [{"text": "look behind you"}]}]
+        result = {"task": state} if asked["method"] == "SendMessage" else state
+        return 200, {}, json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}).encode()
+
+    odd = Says(answer)
+    try:
+        add(hub, odd)
+        assert said(hub, "foreign", "where?") == "look behind you"
+    finally:
+        odd.close()
+
+
 def test_an_answer_that_makes_no_sense_fails_the_task(hub: HubProcess) -> None:
     answers = iter((
         b"<html>",
