@@ -60,8 +60,8 @@ def burst(house: RealHouse, mark: str, count: int, name: str = "bob") -> None:
     for number, task in enumerate(tasks):
         told = ended(house, task, 20.0 + 5 * count)
         assert (told["state"], told["answer"]) == ("completed", f"PONG {mark}b{number}")
-    asked = [note["asked"] for note in house.stub.notes() if f"PING {mark}b" in note["asked"] and not note["hidden"]]
-    assert [words.rpartition(f"{mark}b")[2] for words in asked] == [str(number) for number in range(count)]
+    asked = house.stub.asked(f"PING {mark}b")
+    assert [words.rpartition(f"{mark}b")[2].strip() for words in asked] == [str(number) for number in range(count)]
 
 
 def ended(house: RealHouse, task: str, seconds: float = 30.0) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.hubs import until
 from tests.real import scenes
-from tests.real.kit import COUNT, RealHouse, real
+from tests.real.kit import RealHouse, real
 from tests.real.stub_llm import TEXTS
 
 pytestmark = real("aider")
@@ -28,24 +28,6 @@ def waits_for(house: RealHouse, question: str) -> dict[str, Any]:
     found = until(lambda: [one for one in house.ask("waiting") if question in one["what"]], 20)
     waits: dict[str, Any] = found[0]
     return waits
-
-
-def test_its_screen_tells_that_it_is_done_soon_after_its_model(house: RealHouse) -> None:
-    for attempt in range(5):  # the machine may have other things to do
-        try:
-            scenes.status_in_time(house, f"when{attempt}", "screen", 1.0)
-            break
-        except AssertionError:
-            if attempt == 4:
-                raise
-
-
-def test_texts_of_all_kinds_arrive_once_and_as_they_are(house: RealHouse) -> None:
-    scenes.delivered(house, scenes.LOOK_ALIKES, "kinds")
-
-
-def test_its_answers_are_word_for_word_those_of_its_model(house: RealHouse) -> None:
-    scenes.word_for_word(house, "record")
 
 
 def test_a_long_message_is_typed_whole_for_its_model_opens_no_files(house: RealHouse) -> None:
@@ -83,27 +65,8 @@ def test_it_replies_by_a_command_once_a_person_allows_that(house: RealHouse) -> 
     house.becomes("bob", "READY")
 
 
-def test_what_its_service_refuses_fails_the_task_with_the_reason(house: RealHouse) -> None:
-    scenes.fails_with_its_reason(house)
-
-
-def test_it_is_interrupted_in_its_own_way(house: RealHouse) -> None:
-    scenes.interrupts(house, "stopped")
-
-
 def test_the_persons_settings_stay_as_they_are(house: RealHouse) -> None:
     assert house.snapshot() == house.before
-
-
-@pytest.mark.parametrize("columns", [60, 200])
-def test_at_other_widths_texts_arrive_cold_and_warm(columns: int) -> None:
-    house = RealHouse("aider")
-    try:
-        house.seat(columns=columns, ready=False)
-        until(lambda: "bob" in house.names())
-        scenes.delivered(house, scenes.LOOK_ALIKES[::3], f"w{columns}")
-    finally:
-        house.close()
 
 
 def test_who_has_a_history_of_their_own_keeps_it_and_is_read_from_the_screen() -> None:
@@ -119,21 +82,5 @@ def test_who_has_a_history_of_their_own_keeps_it_and_is_read_from_the_screen() -
             assert "Tokens:" not in told["answer"]
             assert "A2A" not in told["answer"]
         assert "ASSISTANT Forty-two." in (house.place / "mine.txt").read_text()
-    finally:
-        house.close()
-
-
-@pytest.mark.skipif(not COUNT, reason="not run: SYNAPSE_REAL_COUNT says how many texts")
-@pytest.mark.timeout(1800)
-def test_hundreds_of_texts_arrive(house: RealHouse) -> None:
-    scenes.works_with_a_busy_machine(house, COUNT, "many")
-
-
-def test_it_ends_with_all_that_it_has_started_and_restores_the_terminal() -> None:
-    house = RealHouse("aider")
-    try:
-        glass = house.seat()
-        assert house.send("bob", "PING last") == "PONG last"
-        scenes.leaves_nothing(house, glass)
     finally:
         house.close()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.hubs import until
 from tests.real import scenes
-from tests.real.kit import COUNT, RealHouse, real
+from tests.real.kit import RealHouse, real
 
 pytestmark = real("claude")
 
@@ -21,36 +21,6 @@ def house() -> Iterator[RealHouse]:
     house.seat()
     yield house
     house.close()
-
-
-def test_it_says_by_itself_what_it_does_and_is_done_soon_after_its_model(house: RealHouse) -> None:
-    for attempt in range(5):  # the machine may have other things to do
-        try:
-            scenes.status_in_time(house, f"when{attempt}", "hook Stop", 0.3)
-            break
-        except AssertionError:
-            if attempt == 4:
-                raise
-    live = house.status("bob")["live"]
-    assert "silent" not in live
-    assert len(live["session"]) == 36
-
-
-def test_its_answers_are_word_for_word_those_of_its_model(house: RealHouse) -> None:
-    scenes.word_for_word(house, "signal")
-
-
-def test_what_its_model_used_is_counted(house: RealHouse) -> None:
-    task = house.queue("bob", "PING used")
-    assert scenes.ended(house, task)["usage"] == {"input": 10, "output": 5, "cached": 0}
-
-
-def test_texts_of_all_kinds_arrive_once_and_as_they_are(house: RealHouse) -> None:
-    scenes.delivered(house, scenes.LOOK_ALIKES, "kinds")
-
-
-def test_many_messages_at_once_arrive_in_order(house: RealHouse) -> None:
-    scenes.burst(house, "many", 10)
 
 
 def test_its_model_may_reply_and_look_without_asking_anybody(house: RealHouse) -> None:
@@ -67,25 +37,6 @@ def test_speaking_to_another_hub_is_asked_for(house: RealHouse) -> None:
     assert house.synapse("reject", waits["id"]).returncode == 0
     house.becomes("bob", "READY")
     house.send("bob", "go on")
-
-
-def test_a_dialog_is_told_with_its_choices_and_answered_from_outside(house: RealHouse) -> None:
-    live = scenes.asks_and_is_answered(house, 3, answer="approve", mark="yes")
-    assert live["source"] == "hook PermissionRequest"
-    scenes.asks_and_is_answered(house, 3, answer="reject", mark="no")
-    assert house.send("bob", "go on").startswith("RESULT The user doesn't want to proceed")  # its model hears of it
-
-
-def test_a_letter_is_read_without_asking_anybody(house: RealHouse) -> None:
-    scenes.a_letter_is_read(house, 'CALL Read {"file_path": "FILE"}')
-
-
-def test_what_its_service_refuses_fails_the_task_with_the_reason(house: RealHouse) -> None:
-    scenes.fails_with_its_reason(house)
-
-
-def test_it_is_interrupted_in_its_own_way(house: RealHouse) -> None:
-    scenes.interrupts(house, "stopped")
 
 
 def test_a_person_who_interrupts_it_makes_it_ready(house: RealHouse) -> None:
@@ -196,35 +147,6 @@ def test_a_conversation_is_taken_up_again() -> None:
         house.real("bob", "--resume", session)
         assert house.send("bob", "PING again") == "PONG again"
         assert house.status("bob")["live"]["source"] == "hook Stop"
-    finally:
-        house.close()
-
-
-@pytest.mark.parametrize("columns", [60, 200])
-def test_at_other_widths_texts_arrive_cold_and_warm(columns: int) -> None:
-    house = RealHouse("claude")
-    try:
-        house.seat(columns=columns, ready=False)
-        until(lambda: "bob" in house.names())
-        scenes.delivered(house, scenes.LOOK_ALIKES[::3], f"w{columns}")
-        live = scenes.asks_and_is_answered(house, 3, answer="approve", mark="narrow")
-        assert live["question"].startswith("Do you want to proceed"), live
-    finally:
-        house.close()
-
-
-@pytest.mark.skipif(not COUNT, reason="not run: SYNAPSE_REAL_COUNT says how many texts")
-@pytest.mark.timeout(1800)
-def test_hundreds_of_texts_arrive(house: RealHouse) -> None:
-    scenes.works_with_a_busy_machine(house, COUNT, "many")
-
-
-def test_it_ends_with_all_that_it_has_started_and_restores_the_terminal() -> None:
-    house = RealHouse("claude")
-    try:
-        glass = house.seat()
-        assert house.send("bob", "PING last") == "PONG last"
-        scenes.leaves_nothing(house, glass)
     finally:
         house.close()
 
