@@ -100,6 +100,25 @@ def doctor(house: HubProcess) -> list[dict[str, Any]]:
     return found
 
 
+GUARDER = """
+from synapse import Guard, hookimpl
+
+@hookimpl
+def synapse_guards():
+    return (Guard(frozenset({"messages.sned"}), print),)
+"""
+
+
+def test_a_plugin_that_guards_what_is_not_there_is_told(house: HubProcess, site: Path) -> None:
+    install(site, "guarder", GUARDER)
+    house.serve()
+    why = "it guards messages.sned, which is not there: did you mean messages.send?"
+    assert plugins(house)["guarder"]["failure"] == why
+    assert why in house.synapse("plugins", "list").stdout
+    [told] = [check for check in doctor(house) if check["name"] == "plugins"]
+    assert (told["state"], told["said"]) == ("warn", f"guarder does not work: {why}")
+
+
 def test_a_plugin_that_fails_later_is_named_by_the_doctor(house: HubProcess) -> None:
     house.serve()
     [well] = [check for check in doctor(house) if check["name"] == "plugins"]
