@@ -24,6 +24,7 @@ PAGE = 500  # records of one transaction
 LONGEST = 5.0  # seconds that one question may take
 STEPS = 10_000  # of SQLite's machine between two looks at the time
 SLOW = 5.0  # seconds that one page may take a table before the log names it
+LINGER = 0.1  # seconds that a level table waits for more to come, unless somebody waits for it: much at once costs less
 RETRY = (0.5, 2.0, 10.0, 60.0)  # seconds until the file or the log is tried again
 
 
@@ -89,6 +90,7 @@ class Follower:
         self._head = 0
         self._closing = False
         self._anew = False  # the file is to be made anew
+        self._hurried = False  # somebody waits
         self._idle: list[tuple[int, apsw.Connection]] = []
         self._generation = 0  # of the file: connections to one that was thrown away are not used again
         self._db: apsw.Connection | None = None
@@ -104,6 +106,12 @@ class Follower:
         """The log has come so far."""
         with self._wake:
             self._head = max(self._head, head)
+            self._wake.notify()
+
+    def hurry(self) -> None:
+        """Somebody waits for the tables."""
+        with self._wake:
+            self._hurried = True
             self._wake.notify()
 
     def reached(self, name: str) -> int:
@@ -191,8 +199,12 @@ class Follower:
         with self._wake:
             if pause is not None:
                 self._wake.wait_for(lambda: self._closing, pause)
+            level = False
             while not self._closing and self._db is not None and not self._anew and not self._behind():
+                level, self._hurried = True, False
                 self._wake.wait()
+            if level:
+                self._wake.wait_for(lambda: self._closing or self._anew or self._hurried, LINGER)
             return not self._closing
 
     def _behind(self) -> list[_Followed]:

@@ -48,6 +48,7 @@ class Tables:
         if not self._level(needed):
             level: asyncio.Future[None] = self._hub.loop.create_future()
             self._waiting[level] = needed
+            self._follower.hurry()
             try:
                 await asyncio.wait_for(level, BEHIND)
             except TimeoutError:

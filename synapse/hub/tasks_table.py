@@ -27,7 +27,7 @@ from synapse.hub.tasks import ENDS, INTERRUPTED, context_of
 
 WORDS = 64 << 10  # bytes of a text that are searched
 ASKED, SAID, ANSWERED = "asked", "said", "answered"
-VERSION = 2
+VERSION = 3
 WITHOUT_TEXTS = 1000  # added to the version where no texts are kept: to choose otherwise is to fill it anew
 
 _Ended = Completed | Failed | Canceled | Rejected
@@ -60,6 +60,7 @@ class TasksTable:
         " ended_at REAL NOT NULL, end INTEGER NOT NULL, source TEXT NOT NULL, reason TEXT NOT NULL, usage TEXT NOT NULL"
         ") STRICT",
         "CREATE INDEX tasks_newest ON tasks_all (changed)",
+        "CREATE INDEX tasks_alive ON tasks_all (changed) WHERE end = 0",
         "CREATE INDEX tasks_by_box ON tasks_all (box, changed)",
         "CREATE INDEX tasks_by_context ON tasks_all (context)",
         "CREATE INDEX tasks_by_parent ON tasks_all (parent) WHERE parent != ''",

@@ -377,6 +377,23 @@ async def test_what_others_write_does_not_wake_the_tables(bench: Bench, ada: Pee
     assert one._head == before
 
 
+async def test_what_comes_in_a_row_is_taken_together_and_who_asks_is_answered_at_once(
+    bench: Bench, ada: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ada("pad.add", line="first")
+    await ada("pad.stored")
+    monkeypatch.setattr(follower, "LINGER", 60.0)
+    assert bench.hub.tables is not None
+    source, pages = bench.hub.tables._follower._source, []
+    read = source.page
+    monkeypatch.setattr(source, "page", lambda *how: pages.append(how) or read(*how))
+    for number in range(10):
+        await ada("pad.add", line=f"line {number}")
+    assert pages == []
+    assert len((await ada("pad.stored"))["lines"]) == 11
+    assert len(pages) == 1
+
+
 async def test_a_bug_in_a_question_is_one_unavailable_answer(bench: Bench) -> None:
     @query("pad.stored", tables=("pad",))
     def wrong(call: Call, request: LinesRequest) -> Callable[[Any], LinesReply]:
