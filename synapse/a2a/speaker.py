@@ -170,7 +170,11 @@ class Speaker:
     def look(self) -> None:
         """Take up what was left, then the head of its box, as long as there is room."""
         hub = self.hub
-        if self._closed or hub.suspended or hub.read_only:
+        if self._closed:
+            return
+        if hub.suspended or hub.read_only:
+            if self._timer is None:
+                self._again_in(AGAIN)
             return
         agent = hub.state.get(Agents).get(self.key)
         if agent is None:
@@ -237,7 +241,7 @@ class Speaker:
             logger.error("task %s with %s went wrong", id, self.name, exc_info=task.exception())
         if self._closed:
             return
-        if self._timer is None and self._left_over(id):
+        if self._timer is None and not self.hub.suspended and self._left_over(id):
             self._again_in(BETWEEN)
         self.show()
         self.look_soon()
