@@ -17,8 +17,7 @@ from synapse.a2a.report import Over, Report
 from synapse.errors import SynapseError, Unavailable
 from synapse.hub.external_state import External
 from synapse.hub.mailbox import Message
-from synapse.hub.talking import context_of
-from synapse.hub.tasks import Tasks
+from synapse.hub.tasks import Tasks, context_of
 
 if TYPE_CHECKING:
     from synapse.a2a.speaker import Speaker

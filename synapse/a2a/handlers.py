@@ -25,8 +25,7 @@ from synapse.a2a.reading import (
     whole,
 )
 from synapse.errors import SynapseError
-from synapse.hub.talking import context_of
-from synapse.hub.tasks import Task
+from synapse.hub.tasks import Task, context_of
 from synapse.hub.views import Said, TaskView
 
 logger = logging.getLogger(__name__)

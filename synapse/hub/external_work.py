@@ -9,8 +9,7 @@ from synapse.hub.inbox import MessageReply, MessageRequest, mine
 from synapse.hub.joining import Nothing
 from synapse.hub.loop import Call
 from synapse.hub.mailbox import TYPING, Mailbox
-from synapse.hub.talking import context_of
-from synapse.hub.tasks import Tasks
+from synapse.hub.tasks import Tasks, context_of
 from synapse.verb import Change, Verb, change
 
 

@@ -11,7 +11,7 @@ from synapse.hub.approving import AnswerRequest, decide, place_of, standing
 from synapse.hub.facts import Attachment, MessageAdded, Part, Resumed, Sent
 from synapse.hub.loop import Call
 from synapse.hub.messages import SendRequest, check, check_blob, check_parts, find, send_one
-from synapse.hub.tasks import Finished, Task, Tasks
+from synapse.hub.tasks import Finished, Task, Tasks, context_of
 from synapse.hub.views import TaskView, view
 from synapse.log.base import Log
 from synapse.verb import Change, Permission, Reply, Request, Verb, change, query
@@ -100,11 +100,6 @@ def say(call: Call, request: SayRequest) -> SubmitReply:
         _tell(call, request, task)
     call.emit(Resumed(task=task.id, box=task.box, requester=task.requester), task.id)
     return SubmitReply(task_id=task.id, context=context_of(task.id, task.context), position=call.reached)
-
-
-def context_of(task: str, context: str = "") -> str:
-    """The conversation of a task; without a given one it has its own."""
-    return context or "c-" + task.removeprefix("t-")
 
 
 def _check(request: _Message) -> None:

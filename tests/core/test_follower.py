@@ -384,9 +384,14 @@ async def test_what_comes_in_a_row_is_taken_together_and_who_asks_is_answered_at
     await ada("pad.stored")
     monkeypatch.setattr(follower, "LINGER", 60.0)
     assert bench.hub.tables is not None
-    source, pages = bench.hub.tables._follower._source, []
+    source, pages = bench.hub.tables._follower._source, list[int]()
     read = source.page
-    monkeypatch.setattr(source, "page", lambda *how: pages.append(how) or read(*how))
+
+    def page(after: int, records: int, kinds: frozenset[str]) -> Page:
+        pages.append(after)
+        return read(after, records, kinds)
+
+    monkeypatch.setattr(source, "page", page)
     for number in range(10):
         await ada("pad.add", line=f"line {number}")
     assert pages == []
