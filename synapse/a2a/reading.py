@@ -157,12 +157,17 @@ def enum(names: tuple[str, ...], given: str | int, field: str) -> str:
     """The name of an enum's value, which may come as its number; "" when it is not there or unspecified."""
     if given in ("", 0, "0", names[0]):
         return ""
-    if isinstance(given, str) and not given.isdecimal():
-        if given in names:
-            return given
-    elif 0 <= int(given) < len(names):
-        return names[int(given)]
+    if given in names:
+        return str(given)
+    number = decimal(str(given))
+    if 0 <= number < len(names):
+        return names[number]
     raise invalid(field, f"{str(given)[:40]!r} is none of {', '.join(names[1:])}.")
+
+
+def decimal(given: str) -> int:
+    """The number that a few digits are; -1 for anything else, however long it is."""
+    return int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else -1
 
 
 def length(given: int | None, field: str = "historyLength") -> int | None:

@@ -11,7 +11,7 @@ from synapse.a2a import model, wire
 from synapse.a2a.errors import A2AError, invalid
 from synapse.a2a.feed import Item
 from synapse.a2a.handlers import Call, Handlers
-from synapse.a2a.reading import ListIn, SendIn, TaskIn, read
+from synapse.a2a.reading import ListIn, SendIn, TaskIn, decimal, read
 from synapse.a2a.v03 import STATES
 from synapse.hub.views import TaskView
 
@@ -69,11 +69,11 @@ class Simple:
                 "INVALID_PARAMS", 'The body is a JSON object: {"message": {"parts": [...]}}, or {"text": "..."}.'
             )
         metadata = _object(found.get("metadata"))
-        priority = request.query.get("priority", found.get("priority", 3))
-        if not str(priority).isdecimal():
+        priority = decimal(str(request.query.get("priority", found.get("priority", 3))))
+        if not 1 <= priority <= URGENT:
             raise invalid("priority", "from 1 (low) to 5 (interrupts first).")
-        message = _message(found, metadata | {"priority": int(priority)})
-        if request.query.get("queue") == "false" and int(priority) < URGENT and not message.get("taskId"):
+        message = _message(found, metadata | {"priority": priority})
+        if request.query.get("queue") == "false" and priority < URGENT and not message.get("taskId"):
             self._check_ready(call)
         id = await self._handlers.submit(call, read(SendIn, {"message": message}))
         return wire.respond({"task": task(await call.view(id))})
@@ -110,8 +110,7 @@ class Simple:
         """Server-sent events: `output` as it is written, `status` when it changes, `done` with the task at the end."""
         id = request.match_info["id"]
         view = await call.view(id)
-        seen = request.headers.get("Last-Event-ID", "")
-        after = int(seen) if seen.isdecimal() else 0
+        after = max(0, decimal(request.headers.get("Last-Event-ID", "")))
         if view.state in model.ENDED:
             items = _once(Item({"task": model.task(view)}, view.position, view.state))
         else:

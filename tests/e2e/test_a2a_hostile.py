@@ -33,7 +33,7 @@ FIELDS = [
 WORDS = [
     "ROLE_USER", "user", "TASK_STATE_WORKING", "text", "file", "data", "message", "m-1", "tck-input-required", "t-none",
     "https://example.com/", "file:///etc/passwd", "javascript:alert(1)", "../../etc/passwd", "a\r\nX-Evil: 1", "\0",
-    "2026-01-01T00:00:00Z", "-1", "1e309", "x" * 3000, "AAEC", "Bearer", "%s%n{0}", "\ud83d\ude00", "true",
+    "2026-01-01T00:00:00Z", "-1", "1e309", "x" * 3000, "AAEC", "Bearer", "%s%n{0}", "9" * 5000, "\ud83d\ude00", "true",
 ]  # fmt: skip
 
 scalars = (
@@ -278,16 +278,61 @@ def test_names_that_lead_elsewhere_lead_nowhere(hub: HubProcess, raw: Raw, path:
     alive(hub, raw)
 
 
+DIGITS = "9" * 5000  # more than Python makes a number of
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers"),
+    [
+        ("POST", "", {"message": message("m") | {"role": DIGITS}}, {}),
+        ("POST", "/message:send", {"message": message("m") | {"role": DIGITS}}, {}),
+        ("GET", f"/tasks?status={DIGITS}", None, {}),
+        ("GET", f"/tasks?pageSize={DIGITS}", None, {}),
+        ("GET", f"/tasks?page_size={DIGITS}", None, {}),
+        ("GET", f"/tasks?pageToken=k{DIGITS}", None, {}),
+        ("GET", f"/tasks/t-none?historyLength={DIGITS}", None, {}),
+        ("POST", "/tasks/send", {"text": "x", "priority": DIGITS}, {}),
+        ("POST", f"/tasks/send?priority={DIGITS}", {"text": "x"}, {}),
+        ("GET", "/tasks/t-none/subscribe", None, {"Last-Event-ID": DIGITS}),
+        ("GET", "/tasks", None, {"A2A-Version": f"{DIGITS}.0"}),
+    ],
+    ids=range(11),
+)
+def test_numbers_that_are_too_long_to_be_read_are_refused(
+    hub: HubProcess, raw: Raw, method: str, path: str, body: Any, headers: dict[str, str]
+) -> None:
+    if not path:
+        body = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": body}
+    answer = raw.http.request(method, raw.base + path, json=body, headers=headers)
+    assert answer.status_code in (200, 400, 404), answer.text
+    assert "error" in answer.json()
+
+
+def test_where_somebody_left_off_may_be_any_text(raw: Raw) -> None:
+    task = raw.send("tck-complete-task")
+    for seen in (DIGITS, "x", "-1", "1.5"):
+        answer = raw.http.get(f"{raw.base}/tasks/{task['id']}/subscribe", headers={"Last-Event-ID": seen})
+        assert answer.status_code == 200
+        assert "event: done" in answer.text
+
+
 # -- who goes away
 
 
-def fds(hub: HubProcess) -> int:
-    return len(list(Path(f"/proc/{hub.pid}/fd").iterdir()))
+def lines_of(hub: HubProcess) -> int:
+    """Sockets that the hub has open."""
+    found = 0
+    for place in Path(f"/proc/{hub.pid}/fd").iterdir():
+        try:
+            found += str(place.readlink()).startswith("socket:")
+        except FileNotFoundError:
+            pass  # closed meanwhile
+    return found
 
 
 def test_who_goes_away_in_the_middle_leaves_nothing_behind(hub: HubProcess, raw: Raw) -> None:
     alive(hub, raw)
-    before = fds(hub)
+    before = lines_of(hub)
     port = hub.told["port"]
     asked = []
     for number in range(30):
@@ -298,11 +343,11 @@ def test_who_goes_away_in_the_middle_leaves_nothing_behind(hub: HubProcess, raw:
         line = socket.create_connection(("127.0.0.1", port), timeout=10)
         line.sendall(head(hub, f"Content-Length: {len(body)}") + (body if number % 3 else body[:-5]))
         asked.append(line)
-    until(lambda: fds(hub) >= before + 30)
+    until(lambda: lines_of(hub) >= before + 30)
     for line in asked:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # as one that was killed
         line.close()
-    until(lambda: fds(hub) <= before)
+    until(lambda: lines_of(hub) <= before)
     found = raw.result("ListTasks", {"status": "TASK_STATE_WORKING", "pageSize": 100})["tasks"]
     for task in found:
         raw.result("CancelTask", {"id": task["id"]})
@@ -312,7 +357,7 @@ def test_who_goes_away_in_the_middle_leaves_nothing_behind(hub: HubProcess, raw:
 def test_two_hundred_who_do_not_read_do_not_hold_up_one_who_does(hub: HubProcess, raw: Raw) -> None:
     task = raw.send("tck-input-required")
     body = json.dumps({"jsonrpc": "2.0", "id": 4, "method": "SubscribeToTask", "params": {"id": task["id"]}}).encode()
-    before = fds(hub)
+    before = lines_of(hub)
     with ExitStack() as stack:
         for _ in range(200):
             line = socket.socket()
@@ -336,5 +381,5 @@ def test_two_hundred_who_do_not_read_do_not_hold_up_one_who_does(hub: HubProcess
             raw.result("CancelTask", {"id": task["id"]})
             told = [json.loads(line[5:]) for line in lines if line.startswith("data:")]
             assert told[-1]["result"]["statusUpdate"]["status"]["state"] == "TASK_STATE_CANCELED"
-    until(lambda: fds(hub) <= before + 2)
+    until(lambda: lines_of(hub) <= before + 2)
     alive(hub, raw)
