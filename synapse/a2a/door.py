@@ -15,7 +15,7 @@ from synapse.a2a.feed import Feeds
 from synapse.a2a.handlers import Call, Handlers
 from synapse.a2a.jsonrpc import JsonRpc
 from synapse.errors import NotFound
-from synapse.hub.agents import PERSON, Agent, Agents
+from synapse.hub.agents import CLIENT, PERSON, Agent, Agents
 from synapse.hub.core import Core
 from synapse.hub.mailbox import Mailbox
 from synapse.hub.tasks import Tasks
@@ -126,19 +126,27 @@ class A2ADoor:
 
 
 def addressed_by_name(core: Core, name: str, base: str, hub: str, *, secured: bool) -> Addressed:
-    """Whom a name in a path means: an id, or a name that is only once in all workspaces; NotFound lists what it could be."""
+    """Whom a name in a path means: an id, or a name that is only once in all workspaces; NotFound lists what it could be.
+
+    Agents come first, here or away: whoever calls itself as one of them is called, in another workspace, takes no work
+    from it.
+    """
     agents = core.hub.state.get(Agents)
     place = Place(base, hub, secured)
     found = [one for one in agents if one.type != PERSON and name in (one.name, one.id, one.key)]
+    away = {box: kind for box, kind in agents.boxes.items() if kind != PERSON and box.rpartition("/")[2] == name}
+    if any(one.takes_work for one in found) or any(kind != CLIENT for kind in away.values()):
+        found = [one for one in found if one.takes_work or name == one.key]
+        away = {box: kind for box, kind in away.items() if kind != CLIENT}
     exact = [one for one in found if name in (one.id, one.key)] or found
     if len(exact) == 1:
         return Addressed(exact[0].box, exact[0].key, exact[0], place)
     if exact:
-        choices = ", ".join(sorted(one.id for one in exact))
+        choices = ", ".join(sorted(one.id if one.takes_work else one.key for one in exact))
         raise NotFound("ambiguous", f"{name!r} is in several workspaces: say which by its id, {choices}.")
-    away = [box for box, kind in agents.boxes.items() if kind != PERSON and box.rpartition("/")[2] == name]
     if len(away) == 1:
-        return Addressed(away[0], away[0], None, place)
+        (box,) = away
+        return Addressed(box, box, None, place)
     raise NotFound("no_such_agent", f"There is no agent {name[:80]!r} here: `synapse list` shows who is.")
 
 
