@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check faults load docs clean binary binary-test binary-release
+.PHONY: setup demo test check faults load docs clean binary binary-test binary-e2e binary-release
 
 setup: .venv/ready
 
@@ -40,6 +40,9 @@ binary: setup
 binary-test: setup
 	@ls dist/synapse >/dev/null 2>&1 || { echo "there is no dist/synapse: make binary"; exit 1; }
 	$(BIN)/python -m pytest tests/packaging -m bundle
+
+binary-e2e: setup
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m pytest -p tests.packaging.frozen tests/e2e
 
 binary-release: setup
 	$(BIN)/python packaging/release.py $(OPTIONS)
