@@ -205,6 +205,8 @@ class Core:
 
     def _folded(self) -> None:
         """After a new fold nothing may remember what was not stored."""
+        for look in self.hub.on_folded:
+            look()
         joining.forget_admissions(self.hub)
         for runner in self.hub.sessions.runners():
             runner.offered = set()
@@ -213,8 +215,6 @@ class Core:
         """The storage takes writes again: the lease may have been lost, and what is owed is looked at anew."""
         if self.hub.epoch > self.hub.head:
             self._lease()
-        for look in self.hub.on_folded:
-            look()
         self.deliveries.look_everywhere()
         self.answers.look_everywhere()
         self.hub.watching.look_everywhere()

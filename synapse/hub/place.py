@@ -21,10 +21,10 @@ class Place:
     data: str = ""
     started_at: float = 0.0
     start_line: str = ""
-    connections: Callable[[], int] = lambda: 0
-    stop: Callable[[bool], None] = lambda restart: None
     take: Callable[[int], bool] = lambda port: True
     endpoint: Callable[[int, str], str] = lambda port, id: ""
+    connections: Callable[[], int] = lambda: 0
+    stop: Callable[[bool], None] = lambda restart: None
     plugins: tuple[Any, ...] = ()
     push: Reach = field(default_factory=Reach)  # where those who asked for a task may be called
     webhooks: Reach = field(default_factory=Reach)

@@ -13,7 +13,6 @@ _WORD = re.compile(r"\S+")
 LONGEST = 600_000  # bytes of an answer as JSON: more does not fit into one frame to the hub
 ENOUGH = 60  # characters of an echo that is shown cut
 ALIKE = 3  # characters that two prompts of one program begin with alike
-NEAR = 8000  # characters in which an echo is looked for first
 FRAME = 8  # rows above a composer's cursor at which the echo of a message may begin
 
 
