@@ -7,7 +7,7 @@ from synapse.runner.profile import Profile
 from synapse.runner.skeleton import NO_WIDTH, TAIL, skeleton
 from synapse.runner.terminal import Terminal
 
-ABOVE = 3  # rows over which that end may be wrapped
+ABOVE = 3  # rows over which that end may be wrapped, at least
 _FRAME = re.compile(r"\s*[─-▟]")  # how the row below a composer begins
 
 
@@ -66,8 +66,12 @@ class Composer:
         if self._profile.composer is not None:
             return _rows(lines, self._profile.composer)
         row, here = self._terminal.cursor
-        last = lines[row] if row < len(lines) else ""
-        return [*lines[max(0, row - ABOVE) : row], _cut(last, here if column < 0 else column)]
+        last = _cut(lines[row] if row < len(lines) else "", here if column < 0 else column)
+        mark, top, seen = self._profile.continued, row, len(skeleton(last))
+        while top > 0 and (row - top < ABOVE or seen < TAIL):  # short and empty lines: the end spans more rows
+            top -= 1
+            seen += len(skeleton(mark.sub("", lines[top], count=1) if mark is not None else lines[top]))
+        return [*lines[top:row], last]
 
 
 def _rows(lines: list[str], first: re.Pattern[str]) -> list[str]:

@@ -27,6 +27,9 @@ LOOK_ALIKES = (
     ">>>>>>>>>>>>>>>>>>>>>>>>>>",
     "[Pasted text #1]",
     "ends with spaces   \n\n",
+    "1\n2\n3\n4\n5\n6",
+    "x\n\n\n\n\ny",
+    "{\n  {\n    {\n      5\n    }\n  }\n}",
 )
 
 
