@@ -294,7 +294,7 @@ class Follower:
             if version == table.version and same:
                 followed.position = position
                 return
-        followed.position = 0
+        followed.position = -1
         try:
             with db:
                 _drop(db, table.name)
@@ -302,6 +302,7 @@ class Follower:
                     for statement in table.schema:
                         db.execute(statement)
                 db.execute("INSERT OR REPLACE INTO followers VALUES (?, ?, 0, 0, x'')", (table.name, table.version))
+            followed.position = 0  # only now can it be read
         except (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError):
             raise
         except (Exception, SystemExit) as error:

@@ -232,6 +232,30 @@ def test_a_table_that_fails_stands_still_at_its_event_and_the_others_go_on(cache
             one.follower.reached("torn")
 
 
+def test_a_table_that_is_only_being_made_has_not_reached_the_beginning(cache: Path) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(Lines):
+        name = "slow"
+
+        @property
+        def schema(self) -> tuple[str, ...]:  # type: ignore[override]
+            begun.set()
+            assert go.wait(10)
+            return ("CREATE TABLE slow_lines (line TEXT)",)
+
+        def apply(self, db: Any, event: Event) -> None:
+            pass
+
+    with following(cache, Source("a"), Slow()) as one:
+        try:
+            assert begun.wait(10)
+            assert one.follower.reached("slow") == -1
+        finally:
+            go.set()
+        one.level("slow")
+
+
 @pytest.mark.parametrize(
     "sql",
     [
