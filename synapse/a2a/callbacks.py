@@ -23,6 +23,7 @@ from synapse.hub.loop import Hub
 from synapse.hub.sessions import Session
 from synapse.hub.settling import AT_ONCE, Outcome, SettleRequest, settle
 from synapse.hub.tasks import Tasks
+from synapse.hub.views import labels_of
 
 logger = logging.getLogger(__name__)
 PER_RECEIVER = 8  # calls of one origin at once
@@ -198,7 +199,7 @@ class Caller:
         """What to call those who have to do with a task."""
         tasks, agents = self._hub.state.get(Tasks), self._hub.state.get(Agents)
         found = tasks.live.get(task) or tasks.finished.get(task)
-        return {box: agents.label(box) for box in (found.box, found.requester)} if found else {}
+        return labels_of(tasks, agents, found) if found else {}
 
     async def _deliver(self, line: Line, target: Config | Hook, letter: Letter, outcome: Outcome) -> Outcome | None:
         """Make one call, again while that may help; None when it is not wanted any more, or otherwise."""

@@ -66,8 +66,8 @@ def history(call: Call, request: HistoryRequest) -> Callable[[Log], HistoryReply
     for id, done in reversed(tasks.finished.items()):
         if len(rows) >= request.limit + len(tasks.live):
             break
-        if not boxes or done.box in boxes:
-            rows.append((id, agents.label(done.box), agents.label(done.requester), done.state, done.position, done.end))
+        if not boxes or tasks.owner(done) in boxes:
+            rows.append((id, *_who(tasks, agents, done), done.state, done.position, done.end))
     rows = sorted(rows, key=lambda row: row[4])[-request.limit :]
     return lambda log: HistoryReply(tasks=entries(log, rows))
 
@@ -112,7 +112,12 @@ def row_of(call: Call, id: str) -> Row:
     if found is None:
         raise NotFound("no_such_task", f"There is no task {id[:80]!r}: `synapse history` lists them.")
     end = found.end if isinstance(found, Finished) else 0
-    return (id, agents.label(found.box), agents.label(found.requester), found.state, found.position, end)
+    return (id, *_who(tasks, agents, found), found.state, found.position, end)
+
+
+def _who(tasks: Tasks, agents: Agents, found: Task | Finished) -> tuple[str, str]:
+    """What to call whom it was asked of, and who asked."""
+    return agents.label(tasks.owner(found)), agents.label(tasks.asker(found))
 
 
 def entries(log: Log, rows: list[Row]) -> list[HistoryEntry]:

@@ -136,7 +136,7 @@ def _task(call: Call, id: str) -> tuple[bool, str]:
     """Whether a task of the caller's has ended, and the caller's box; NotFound also for what is somebody else's."""
     tasks, mine = call.state(Tasks), call.state(Agents).box_of(call.session)
     found = tasks.live.get(id) or tasks.finished.get(id)
-    if found is None or not (call.session.admin or found.requester == mine):
+    if found is None or not (call.session.admin or tasks.asker(found) == mine):
         raise NotFound("no_such_task", f"There is no task {id[:80]!r} here: `synapse history` lists them.")
     return id in tasks.finished, mine
 

@@ -12,7 +12,7 @@ from synapse.hub.facts import Attachment, MessageAdded, Part, Resumed, Sent
 from synapse.hub.loop import Call
 from synapse.hub.messages import SendRequest, check, check_blob, check_parts, find, send_one
 from synapse.hub.tasks import Finished, Task, Tasks, context_of
-from synapse.hub.views import TaskView, view
+from synapse.hub.views import TaskView, labels_of, view
 from synapse.log.base import Log
 from synapse.verb import Change, Permission, Reply, Request, Verb, change, query
 
@@ -185,9 +185,9 @@ def get(call: Call, request: GetRequest) -> Callable[[Log], TaskView]:
     """A task whole: its state, the messages of its conversation, and what came of it."""
     tasks, agents = call.state(Tasks), call.state(Agents)
     found: Task | Finished | None = tasks.live.get(request.task) or tasks.finished.get(request.task)
-    if found is None or (request.agent and request.agent != found.box):
+    if found is None or request.agent not in ("", tasks.owner(found)):
         raise NotFound("no_such_task", f"There is no task {request.task[:80]!r} here: `synapse history` lists them.")
-    labels = {box: agents.label(box) for box in (found.box, found.requester)}
+    labels = labels_of(tasks, agents, found)
     until = request.until or call.hub.head
     return lambda log: view(log, request.task, until, labels)
 

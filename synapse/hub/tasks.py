@@ -1,6 +1,8 @@
 """Tasks: pieces of work asked of an agent, their states, and who waits for whom."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from sys import intern
 from typing import NamedTuple
 
@@ -57,7 +59,8 @@ class Task(Struct, kw_only=True, omit_defaults=True):
 
 
 class Finished(NamedTuple):
-    """What is kept of a task that ended: where its record begins and ends in the log."""
+    """What is kept of a task that ended: where its record begins and ends in the log. `box` and `requester` are as they
+    were then: `Tasks.owner` and `Tasks.asker` say whose they are now."""
 
     state: str
     box: str
@@ -70,13 +73,14 @@ class _Dump(Struct, array_like=True):
     live: list[Task]
     finished: dict[str, Finished]
     current: dict[str, str]
+    moves: dict[str, list[tuple[int, str]]]
 
 
 class Tasks:
     """Tasks by id: the living in full, the finished as a line."""
 
     name = "tasks"
-    version = 3
+    version = 4
     kinds = frozenset(
         {Submitted.kind, Working.kind, InputRequired.kind, Resumed.kind, WaitEnded.kind, Renamed.kind}
         | {Completed.kind, Failed.kind, Canceled.kind, Rejected.kind, LogForgotten.kind}
@@ -92,6 +96,7 @@ class Tasks:
         self._by_box: dict[str, dict[str, None]] = {}
         self._by_requester: dict[str, dict[str, None]] = {}
         self.waited_for: dict[str, None] = {}  # tasks that somebody should be waiting for
+        self._moves: dict[str, list[tuple[int, str]]] = {}  # box -> where its owner took another one, and which
 
     def apply(self, event: Event) -> None:
         body = event.body
@@ -110,7 +115,7 @@ class Tasks:
                 )
             )
         elif isinstance(body, Renamed):
-            self._rename(body.old_box, intern(body.box))
+            self._rename(event.position, body.old_box, intern(body.box))
         elif isinstance(body, LogForgotten):
             for story in body.stories:
                 self.finished.pop(story, None)
@@ -152,7 +157,9 @@ class Tasks:
             del self._current[task.agent]
         self.finished[task.id] = Finished(state, task.box, task.requester, task.position, position)
 
-    def _rename(self, old: str, new: str) -> None:
+    def _rename(self, position: int, old: str, new: str) -> None:
+        if old != new:
+            self._moves.setdefault(old, []).append((position, new))
         for id in self._by_box.pop(old, {}):
             self.live[id].box = new
             self._by_box.setdefault(new, {})[id] = None
@@ -161,14 +168,14 @@ class Tasks:
             self._by_requester.setdefault(new, {})[id] = None
 
     def dump(self) -> bytes:
-        return msgspec.msgpack.encode(_Dump(list(self.live.values()), self.finished, self._current))
+        return msgspec.msgpack.encode(_Dump(list(self.live.values()), self.finished, self._current, self._moves))
 
     def load(self, state: bytes) -> None:
         dumped = msgspec.msgpack.decode(state, type=_Dump)
         self.reset()
         for task in dumped.live:
             self._put(task)
-        self._current = dumped.current
+        self._current, self._moves = dumped.current, dumped.moves
         self.finished = {
             id: Finished(intern(a), intern(b), intern(c), d, e) for id, (a, b, c, d, e) in dumped.finished.items()
         }
@@ -183,6 +190,25 @@ class Tasks:
         if id in self.finished:
             raise Refused("task_ended", f"Task {id} is {self.finished[id].state} already: `synapse history show {id}`.")
         raise NotFound("no_such_task", f"There is no task {id[:80]!r}: `synapse history` lists them.")
+
+    def owner(self, found: Task | Finished) -> str:
+        """The box that a task belongs to now, also one that ended before its agent was renamed."""
+        return self._now(found.box, found.end) if isinstance(found, Finished) else found.box
+
+    def asker(self, found: Task | Finished) -> str:
+        """The box of who asked for it, as it is called now."""
+        return self._now(found.requester, found.end) if isinstance(found, Finished) else found.requester
+
+    def _now(self, box: str, since: int) -> str:
+        # Only renames behind its end move a task: whoever is given a name that is free again gets nothing of what its
+        # last owner did, and takes only its own along. Who takes a name whose owner is away joins that name's box, as
+        # everybody does who comes under it.
+        while moves := self._moves.get(box):
+            at = bisect_right(moves, since, key=itemgetter(0))
+            if at == len(moves):
+                break
+            since, box = moves[at]
+        return box
 
     def current(self, agent: str) -> Task | None:
         """The task that is now in the agent's terminal."""

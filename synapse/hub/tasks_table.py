@@ -27,7 +27,7 @@ from synapse.hub.tasks import ENDS, INTERRUPTED, context_of
 
 WORDS = 64 << 10  # bytes of a text that are searched
 ASKED, SAID, ANSWERED = "asked", "said", "answered"
-VERSION = 3
+VERSION = 4
 WITHOUT_TEXTS = 1000  # added to the version where no texts are kept: to choose otherwise is to fill it anew
 
 _Ended = Completed | Failed | Canceled | Rejected
@@ -133,9 +133,9 @@ class TasksTable:
         db.execute("UPDATE tasks_all SET mode = 'notify' WHERE task = ? AND end = 0", (body.task,))
 
     def _renamed(self, db: Any, event: Event, body: Renamed) -> None:
-        """Only what is alive moves to the new name's box."""
-        db.execute("UPDATE tasks_all SET box = ? WHERE box = ? AND end = 0", (body.box, body.old_box))
-        db.execute("UPDATE tasks_all SET requester = ? WHERE requester = ? AND end = 0", (body.box, body.old_box))
+        """All that there is in a box moves to the new name's: what an owner before left there has moved with that one."""
+        db.execute("UPDATE tasks_all SET box = ? WHERE box = ?", (body.box, body.old_box))
+        db.execute("UPDATE tasks_all SET requester = ? WHERE requester = ?", (body.box, body.old_box))
 
     # -- its texts
 

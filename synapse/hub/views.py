@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from synapse.hub.agents import Agents
 from synapse.hub.facts import (
     Canceled,
     Completed,
@@ -21,7 +22,7 @@ from synapse.hub.facts import (
     Working,
 )
 from synapse.hub.reading import GONE, Texts
-from synapse.hub.tasks import ENDS, INTERRUPTED
+from synapse.hub.tasks import ENDS, INTERRUPTED, Finished, Task, Tasks
 from synapse.log.base import Log, StoredEvent
 from synapse.verb import Reply
 
@@ -84,6 +85,11 @@ class TaskView(Reply, kw_only=True):
     source: str = ""
     usage: dict[str, int] = field(default_factory=dict)
     direct: bool = False
+
+
+def labels_of(tasks: Tasks, agents: Agents, found: Task | Finished) -> dict[str, str]:
+    """What to call those who have to do with a task now, by the boxes that its record has."""
+    return {found.requester: agents.label(tasks.asker(found)), found.box: agents.label(tasks.owner(found))}
 
 
 def view(log: Log, task: str, until: int, labels: dict[str, str]) -> TaskView:
