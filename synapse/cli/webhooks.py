@@ -59,7 +59,7 @@ def add(
 ) -> int:
     """Have a URL called."""
     secret = _secret(secret_file) if secret_file else ""
-    events = [one if one.startswith("task.") else f"task.{one.replace('-', '_')}" for one in event]
+    events = [f"task.{one.removeprefix('task.').replace('-', '_')}" for one in event]
     with _client(common) as client:
         made = client.change("webhooks.add", url=url, events=events, agent=agent or "", secret=secret)
     if as_json:
@@ -125,6 +125,14 @@ def _delivery(one: "dict[str, Any]") -> "tuple[str, ...]":
 
 
 _EVENTS = ("completed", "failed", "canceled", "input-required")
+_SPELLED = tuple(
+    dict.fromkeys(
+        (
+            *_EVENTS,
+            *(f"{front}{one}" for front in ("", "task.") for name in _EVENTS for one in (name, name.replace("-", "_"))),
+        )
+    )
+)
 COMMANDS = (
     Command(
         "webhooks", listed, "URLs that are called when tasks end or ask something; as `webhooks list`.", *COMMON,
@@ -137,7 +145,8 @@ COMMANDS = (
     Command(
         "webhooks add", add, "Have a URL called when a task is completed, fails, is canceled, or asks something.",
         Argument("url", help="http:// or https://, on this machine or a public one."),
-        Option("--event", many=True, choices=_EVENTS, help="Only on this; may be given several times."),
+        Option("--event", many=True, choices=_SPELLED, metavar="EVENT",
+               help=f"Only on this ({', '.join(_EVENTS)}); may be given several times."),
         Option("--agent", help="Only for tasks of this agent.", metavar="NAME"),
         Option("--secret-file", help="A file with the secret that calls are signed with; - is standard input.",
                metavar="FILE"), *COMMON,

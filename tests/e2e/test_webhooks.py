@@ -143,6 +143,10 @@ def test_a_secret_comes_from_a_file_or_standard_input_and_what_is_none_is_told(
             stdin=given,
         )  # fmt: skip
     assert (made["signed"], made["events"]) == (True, ["task.input_required"])
+    spellings = ("input_required", "task.input_required", "task.input-required", "task.failed")
+    words = [word for event in spellings for word in ("--event", event)]
+    made = ok(hub_process, "webhooks", "add", "http://localhost:9/more", *words)
+    assert made["events"] == ["task.failed", "task.input_required"]
     assert hub_process.synapse("webhooks", "add", "http://localhost:9/", "--event", "done").returncode == 2
 
 
