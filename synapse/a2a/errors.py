@@ -48,7 +48,8 @@ _REASONS = {
 
 
 class A2AError(Exception):
-    """A refusal in A2A's words. `violations` are (field, what is wrong); `code` is our own word for it."""
+    """A refusal in A2A's words. `violations` are (field, what is wrong); `code` is our own word for it: the reason's, where
+    there is no closer one."""
 
     def __init__(
         self, reason: str, sentence: str, violations: tuple[tuple[str, str], ...] = (), *, code: str = ""
@@ -57,7 +58,7 @@ class A2AError(Exception):
         self.reason = reason
         self.sentence = sentence
         self.violations = violations
-        self.code = code
+        self.code = code or reason.lower()
         self.retry_after: float = 0.0
 
     @property
@@ -67,8 +68,8 @@ class A2AError(Exception):
 
     def details(self) -> list[dict[str, Any]]:
         """The typed details of both bindings."""
-        info = {"@type": _INFO, "reason": self.reason, "domain": _DOMAIN}
-        found: list[dict[str, Any]] = [info | {"metadata": {"code": self.code}} if self.code else info]
+        info = {"@type": _INFO, "reason": self.reason, "domain": _DOMAIN, "metadata": {"code": self.code}}
+        found: list[dict[str, Any]] = [info]
         if self.violations:
             fields = [{"field": field, "description": what} for field, what in self.violations]
             found.append({"@type": _BAD_REQUEST, "fieldViolations": fields})

@@ -432,4 +432,6 @@ def test_errors_have_one_form_in_each_binding(reason: str) -> None:
     schema.answers("GetTask", {"jsonrpc": "2.0", "id": 1, "error": error.jsonrpc()})
     schema.refuses(error.rest(), error.status)
     assert error.jsonrpc()["data"] == error.rest()["error"]["details"]
-    assert invalid("a", "b").details()[0] == {"@type": ANY, "reason": "INVALID_PARAMS", "domain": "a2a-protocol.org"}
+    [info, *_] = A2AError(reason, "It is so.").details()
+    assert info == {"@type": ANY, "reason": reason, "domain": "a2a-protocol.org", "metadata": {"code": reason.lower()}}
+    assert invalid("a", "b").details()[0]["metadata"] == {"code": "invalid_params"}
