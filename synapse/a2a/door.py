@@ -57,7 +57,9 @@ class A2ADoor:
         for path in {prefix, prefix + "/"} - {""}:
             add("POST", path, self._asked(addressed, jsonrpc.answer))
         for name in ("agent-card.json", "agent.json"):
-            add("GET", f"{prefix}/.well-known/{name}", self._told_card(addressed, old=name == "agent.json"))
+            told = self._told_card(addressed, old=name == "agent.json")
+            add("GET", f"{prefix}/.well-known/{name}", told)
+            add("HEAD", f"{prefix}/.well-known/{name}", told)
         for method, path, answer in plain.routes():
             add(method, prefix + path, self._asked(addressed, answer))
         for front in ("", _TENANT):
@@ -125,11 +127,11 @@ class A2ADoor:
         }
 
 
-def addressed_by_name(core: Core, name: str, base: str, hub: str, *, secured: bool) -> Addressed:
+def addressed_by_name(core: Core, name: str, base: str, hub: str, *, secured: bool, workspace: str = "") -> Addressed:
     """Whom a name in a path means: an id, or a name that is only once in all workspaces; NotFound lists what it could be.
 
     Agents come first, here or away: whoever calls itself as one of them is called, in another workspace, takes no work
-    from it.
+    from it. A `workspace` chooses between several of a name, and says nothing where it has none.
     """
     agents = core.hub.state.get(Agents)
     place = Place(base, hub, secured)
@@ -138,12 +140,22 @@ def addressed_by_name(core: Core, name: str, base: str, hub: str, *, secured: bo
     if any(one.takes_work for one in found) or any(kind != CLIENT for kind in away.values()):
         found = [one for one in found if one.takes_work or name == one.key]
         away = {box: kind for box, kind in away.items() if kind != CLIENT}
-    exact = [one for one in found if name in (one.id, one.key)] or found
+    exact = [one for one in found if name in (one.id, one.key)]
+    inside = [one for one in found if one.workspace == workspace] if workspace else []
+    if not exact and inside and len(found) > 1:
+        # the URL in its card has to mean it without the header
+        place = Place(f"{hub}/agents/{inside[0].id if inside[0].takes_work else inside[0].key}", hub, secured)
+        exact = inside
+    elif not (exact or inside) and f"{workspace}/{name}" in away:
+        return Addressed(f"{workspace}/{name}", f"{workspace}/{name}", None, place)
+    exact = exact or found
     if len(exact) == 1:
         return Addressed(exact[0].box, exact[0].key, exact[0], place)
     if exact:
         choices = ", ".join(sorted(one.id if one.takes_work else one.key for one in exact))
-        raise NotFound("ambiguous", f"{name!r} is in several workspaces: say which by its id, {choices}.")
+        raise NotFound(
+            "ambiguous", f"{name!r} is in several workspaces: say which by its id, {choices}, or by Synapse-Workspace."
+        )
     if len(away) == 1:
         (box,) = away
         return Addressed(box, box, None, place)

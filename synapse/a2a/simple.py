@@ -73,7 +73,10 @@ class Simple:
         if not 1 <= priority <= URGENT:
             raise invalid("priority", "from 1 (low) to 5 (interrupts first).")
         message = _message(found, metadata | {"priority": priority})
-        if request.query.get("queue") == "false" and priority < URGENT and not message.get("taskId"):
+        queue = request.query.get("queue", "true").lower()
+        if queue not in ("true", "false"):
+            raise invalid("queue", f"true or false, not {queue[:40]!r}.")
+        if queue == "false" and priority < URGENT and not message.get("taskId"):
             self._check_ready(call)
         id = await self._handlers.submit(call, read(SendIn, {"message": message}))
         return wire.respond({"task": task(await call.view(id))})

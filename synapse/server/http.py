@@ -23,7 +23,7 @@ from synapse.server.gate import Gate, bearer, came_by, may
 from synapse.server.hall import IDLE, Visit
 from synapse.server.malformed import WRONG, HttpProtocol, refusal_of
 from synapse.server.metrics import CONTENT_TYPE, Metrics
-from synapse.server.parameters import hello_of, query_of
+from synapse.server.parameters import WHO, hello_of, query_of
 from synapse.server.seldom import Seldom
 from synapse.server.websocket import WebSocketDoor
 from synapse.verb import Permission
@@ -146,7 +146,8 @@ class HttpDoor:
         """Whom a path below /agents/ is for."""
         name, hub = request.match_info["name"], f"{request.scheme}://{request.host}"
         secured = request[VISITOR].token
-        return addressed_by_name(self._core, name, f"{hub}/agents/{name}", hub, secured=secured)
+        workspace = request.query.get("workspace", "") or request.headers.get(WHO["workspace"], "")
+        return addressed_by_name(self._core, name, f"{hub}/agents/{name}", hub, secured=secured, workspace=workspace)
 
     def _on_its_port(self, request: web.Request) -> Addressed:
         """Whom a request on an agent's own port is for."""

@@ -27,10 +27,10 @@ def home() -> Iterator[House]:
         house.close()
 
 
-def ask(house: House, path: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
+def ask(house: House, path: str, body: Any = None, agent: str = "bob", **headers: str) -> tuple[int, Any, Any]:
     content = None if body is None else json.dumps(body).encode()
     known = {"Content-Type": "application/json"} if content else {}
-    url = f"http://127.0.0.1:{house.told['port']}/agents/bob{path}"
+    url = f"http://127.0.0.1:{house.told['port']}/agents/{agent}{path}"
     try:
         with urlopen(Request(url, content, known | headers), timeout=20) as answer:
             return answer.status, json.loads(answer.read()), answer.headers
@@ -99,6 +99,7 @@ def test_a_task_in_the_simple_shape(home: House) -> None:
         ("/tasks/send", {"message": {"parts": "x"}}, 400),
         ("/tasks/send-priority?priority=9", {"text": "x"}, 400),
         ("/tasks/send-priority?priority=x", {"text": "x"}, 400),
+        ("/tasks/send?queue=maybe", {"text": "x"}, 400),
         ("/tasks/none", None, 404),
         ("/tasks/none/cancel", {}, 404),
         ("/tasks/none/approve", {}, 404),
@@ -111,6 +112,7 @@ def test_a_task_in_the_simple_shape(home: House) -> None:
 def test_what_cannot_be_taken_is_refused_with_a_sentence(home: House, path: str, body: Any, status: int) -> None:
     code, told, _ = ask(home, path, body)
     assert (code, bool(told["error"]["message"])) == (status, True)
+    assert told["error"]["details"][0]["metadata"]["code"]
 
 
 def test_who_does_not_want_to_wait_for_a_busy_agent_is_told_so(home: House) -> None:
@@ -127,3 +129,40 @@ def test_who_does_not_want_to_wait_for_a_busy_agent_is_told_so(home: House) -> N
         urlopen(body, timeout=20)
     with refused.value as error:
         assert (error.code, error.headers["Retry-After"]) == (503, "5")
+
+
+def test_an_agent_is_asked_for_its_finished_tasks_under_its_new_name(home: House) -> None:
+    home.agent("rob")
+    headers = {"A2A-Version": "1.0"}
+    message = {"messageId": "m-1", "role": "ROLE_USER", "parts": [{"text": "what is 6*7"}]}
+    push = {"url": "http://127.0.0.1:9/", "id": "p"}
+    asked = {"message": message, "configuration": {"taskPushNotificationConfig": push}}
+    status, told, _ = ask(home, "/message:send", asked, "rob", **headers)
+    task = told["task"]["id"]
+    assert (status, told["task"]["status"]["state"]) == (200, "TASK_STATE_COMPLETED")
+    assert home.synapse("rename", "rob", "zed").returncode == 0
+    assert ask(home, f"/tasks/{task}", None, "zed", **headers)[1]["id"] == task
+    assert [one["id"] for one in ask(home, "/tasks", None, "zed", **headers)[1]["tasks"]] == [task]
+    assert ask(home, f"/tasks/{task}/pushNotificationConfigs", None, "zed", **headers)[1]["configs"][0]["id"] == "p"
+    home.agent("rob")
+    assert ask(home, f"/tasks/{task}", None, "rob", **headers)[0] == 404
+    assert ask(home, "/tasks", None, "rob", **headers)[1]["tasks"] == []
+
+
+def test_while_an_agent_is_away_its_tasks_can_be_asked_for_and_it_cannot(home: House) -> None:
+    home.agent("gone")
+    done = home.send("gone", "what is 6*7", "--wait")
+    assert home.synapse("stop", "gone").returncode == 0
+    headers = {"A2A-Version": "1.0"}
+    [task] = ask(home, "/tasks", None, "gone", **headers)[1]["tasks"]
+    assert done
+    assert ask(home, f"/tasks/{task['id']}", None, "gone", **headers)[0] == 200
+    status, told, _ = ask(home, "/tasks/send", {"text": "more"}, "gone")
+    assert (status, told["task"]["status"]) == (200, "submitted")
+    assert ask(home, f"/tasks/{told['task']['id']}/cancel", {}, "gone")[1]["task"]["status"] == "canceled"
+    status, told, _ = ask(home, "/.well-known/agent-card.json", None, "gone")
+    assert (status, told["code"]) == (404, "agent_away")
+    for path, body in (("/extendedAgentCard", None), ("/status", None), ("/tasks/send?queue=false", {"text": "x"})):
+        status, told, _ = ask(home, path, body, "gone", **headers)
+        assert (status, told["error"]["details"][0]["metadata"]["code"]) == (503, "unavailable")
+    assert ask(home, "/reply-stack/get", None, "gone")[0] == 404

@@ -140,6 +140,18 @@ def test_the_card_may_be_kept_for_a_while(raw: Raw) -> None:
     assert raw.http.head(place).status_code in (200, 405)
 
 
+def test_the_head_of_the_card_is_told_without_it(raw: Raw) -> None:
+    for name in ("agent-card.json", "agent.json"):
+        url = f"{raw.base}/.well-known/{name}"
+        whole, head = raw.http.get(url), raw.http.head(url)
+        assert (head.status_code, head.content) == (200, b"")
+        assert (head.headers["etag"], head.headers["content-length"]) == (
+            whole.headers["etag"],
+            str(len(whole.content)),
+        )
+    assert raw.http.head(raw.base + "/status").status_code == 405
+
+
 def test_the_extended_card_is_told_without_credentials(raw: Raw) -> None:
     assert raw.result("GetExtendedAgentCard")["name"] == "tck"
     answer = raw.http.get(f"{raw.base}/extendedAgentCard")

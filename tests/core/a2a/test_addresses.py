@@ -17,8 +17,9 @@ async def bench() -> AsyncIterator[Bench]:
     await bench.close()
 
 
-def meant(bench: Bench, name: str) -> Addressed:
-    return addressed_by_name(bench.core, name, f"http://127.0.0.1:1/agents/{name}", "http://127.0.0.1:1", secured=False)
+def meant(bench: Bench, name: str, workspace: str = "") -> Addressed:
+    hub = "http://127.0.0.1:1"
+    return addressed_by_name(bench.core, name, f"{hub}/agents/{name}", hub, secured=False, workspace=workspace)
 
 
 async def test_an_agent_is_not_hidden_by_a_client_of_its_name_or_of_its_id(bench: Bench) -> None:
@@ -56,3 +57,32 @@ async def test_two_agents_of_a_name_are_told_apart_by_their_ids(bench: Bench) ->
         meant(bench, "bob")
     ids = [one.id for key in keys if (one := agents.get(key))]
     assert [meant(bench, id).target for id in ids] == keys
+
+
+async def test_a_workspace_chooses_between_agents_of_a_name(bench: Bench) -> None:
+    agents = bench.hub.state.get(Agents)
+    keys = {place: (await bench.agent("bob", workspace=place)).key for place in ("w", "other")}
+    for place, key in keys.items():
+        found = meant(bench, "bob", place)
+        agent = agents.get(key)
+        assert agent is not None
+        assert (found.target, found.place.base) == (key, f"http://127.0.0.1:1/agents/{agent.id}")
+        assert meant(bench, agent.id, "elsewhere").target == key
+    with pytest.raises(NotFound, match="Synapse-Workspace"):
+        meant(bench, "bob", "elsewhere")
+
+
+async def test_a_workspace_says_nothing_of_a_name_that_is_only_once(bench: Bench) -> None:
+    bob = await bench.agent("bob")
+    for place in ("w", "other"):
+        found = meant(bench, "bob", place)
+        assert (found.target, found.place.base) == (bob.key, "http://127.0.0.1:1/agents/bob")
+
+
+async def test_a_workspace_chooses_one_that_is_away_too(bench: Bench) -> None:
+    bob, other = await bench.agent("bob"), await bench.agent("bob", workspace="other")
+    await bob("agents.leave")
+    assert (meant(bench, "bob", "w").box, meant(bench, "bob", "w").agent) == ("w/bob", None)
+    assert meant(bench, "bob", "other").target == meant(bench, "bob").target == other.key
+    await other("agents.leave")
+    assert meant(bench, "bob", "other").box == "other/bob"
