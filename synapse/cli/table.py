@@ -19,6 +19,12 @@ COLOURS = {
 }  # fmt: skip
 _NARROWEST = 8  # cells that a column keeps when the terminal is too small for all
 _USEFUL = 20  # cells that must be left of a column that is not to be cut, or it goes
+_MISLEADING = frozenset(
+    map(
+        chr,
+        (0x61C, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF, 0xFFF9, 0xFFFA, 0xFFFB),
+    )
+)
 MORE = "  …"  # behind the heads: there are columns that found no room
 
 
@@ -53,8 +59,17 @@ def _is_control(sign: str) -> bool:
 
 
 def one_line(text: str) -> str:
-    """A text on one line."""
-    return harmless(" ".join(text.split()), "")
+    """A text on one line; what is not seen itself, but turns, breaks or hides what is, is shown by its number."""
+    text = harmless(" ".join(text.split()), "")
+    if text.isprintable():
+        return text
+    return "".join(f"\\u{ord(sign):04x}" if _is_misleading(sign) else sign for sign in text)
+
+
+def _is_misleading(sign: str) -> bool:
+    """Marks that turn the direction of writing, signs without width, halves of characters; but not the joiners that scripts
+    and emoji are written with."""
+    return sign in _MISLEADING or "\ud800" <= sign <= "\udfff"
 
 
 def cells(text: str) -> int:

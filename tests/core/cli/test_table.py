@@ -24,6 +24,14 @@ def test_one_line_holds_no_control_characters(text: str) -> None:
     assert not any(ord(sign) < 32 or 127 <= ord(sign) < 160 for sign in shown)
 
 
+def test_what_would_turn_or_hide_a_line_is_shown_by_its_number() -> None:
+    assert table.one_line("a\u202egpj.exe\u2066b") == "a\\u202egpj.exe\\u2066b"
+    assert table.one_line("x\u200by\ufeff\ud800 \u200f") == "x\\u200by\\ufeff\\ud800 \\u200f"
+    family = "\U0001f468\u200d\U0001f469 ש\u05c1 नमस्\u200cते"
+    assert table.one_line(family) == family
+    assert "\u202e" not in table.table(("TASK", "ASKED"), [("t-1", "a\u202eb")])
+
+
 def test_a_text_keeps_its_lines_and_loses_what_would_steer_the_terminal() -> None:
     assert table.harmless("a\x1b[2Jb\n\tc\x9b1m\x07ü") == "a[2Jb\n\tc1mü"
 
