@@ -63,10 +63,11 @@ def history(call: Call, request: HistoryRequest) -> Callable[[Log], HistoryReply
         for t in reversed(tasks.live.values())
         if not boxes or t.box in boxes
     ]
+    once = tasks.once(boxes)
     for id, done in reversed(tasks.finished.items()):
         if len(rows) >= request.limit + len(tasks.live):
             break
-        if not boxes or tasks.owner(done) in boxes:
+        if not boxes or (done.box in once and tasks.owner(done) in boxes):
             rows.append((id, *_who(tasks, agents, done), done.state, done.position, done.end))
     rows = sorted(rows, key=lambda row: row[4])[-request.limit :]
     return lambda log: HistoryReply(tasks=entries(log, rows))

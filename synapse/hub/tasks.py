@@ -1,7 +1,7 @@
 """Tasks: pieces of work asked of an agent, their states, and who waits for whom."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from operator import itemgetter
 from sys import intern
 from typing import NamedTuple
@@ -198,6 +198,15 @@ class Tasks:
     def asker(self, found: Task | Finished) -> str:
         """The box of who asked for it, as it is called now."""
         return self._now(found.requester, found.end) if isinstance(found, Finished) else found.requester
+
+    def once(self, boxes: Collection[str]) -> Collection[str]:
+        """The boxes in which the tasks of these may have ended: what is in no other need not be looked at."""
+        found = set(boxes)
+        while more := {
+            old for old, moves in self._moves.items() if old not in found and any(m[1] in found for m in moves)
+        }:
+            found |= more
+        return found
 
     def _now(self, box: str, since: int) -> str:
         # Only renames behind its end move a task: whoever is given a name that is free again gets nothing of what its
