@@ -90,6 +90,29 @@ def hub_socket(data: str, port: int) -> str:
     return os.path.join(run_folder(data), f"hub-{port}.sock")
 
 
+def letters_folder(data: str) -> str:
+    """Where long messages and attachments lie for the agents that are to read them."""
+    return os.path.join(data, "letters")
+
+
+def remove_old(folder: str, before: float) -> int:
+    """Take away the files of a folder that were last written before that time; how many. None is there without a folder."""
+    count = 0
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return 0
+    with entries:
+        for entry in entries:
+            try:
+                if entry.stat(follow_symlinks=False).st_mtime < before:
+                    os.unlink(entry.path)
+                    count += 1
+            except FileNotFoundError:  # another process was quicker
+                pass
+    return count
+
+
 def lock_file(data: str) -> str:
     return os.path.join(data, "hub.lock")
 

@@ -182,10 +182,11 @@ def cleanup(
     """Forget finished tasks that are too old, or the oldest until the rest is small enough; asks before."""
     bounds: dict[str, object] = {"days": days, "max_size_mb": max_size}
     with _client(common) as client:
-        report = _clean(client, bounds, dry_run=True) if dry_run or not force else {"tasks": 1}
-        if not dry_run and report["tasks"] and (force or _sure(report)):
+        report = _clean(client, bounds, dry_run=True) if dry_run or not force else {"tasks": 1, "screens": 0}
+        something = report["tasks"] or report["screens"]
+        if not dry_run and something and (force or _sure(report)):
             report = _clean(client, bounds, dry_run=False)
-        elif not dry_run and report["tasks"]:
+        elif not dry_run and something:
             return 1
     write(dumps(report).decode() if as_json else _told(report))
     return 0
@@ -207,7 +208,7 @@ def _sure(report: "dict[str, Any]") -> bool:
 
     if not sys.stdin.isatty():
         raise Refused("not_asked", "There is no terminal to ask: give --force.")
-    say(f"Forget {report['tasks']} tasks ({report['bytes'] / 1e6:.1f} MB) for ever? [y/N] ".encode())
+    say(f"Forget {report['tasks']} tasks ({report['bytes'] / 1e6:.1f} MB){_beside(report)} for ever? [y/N] ".encode())
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -216,7 +217,13 @@ def _told(report: "dict[str, Any]") -> str:
     what = "would be forgotten" if report["dry_run"] else "forgotten"
     more = "" if report["dry_run"] else f" ({report['events']} events, {report['blobs']} long texts and files)"
     kept = f"; {report['kept']} kept, whose answer nobody has read yet" if report["kept"] else ""
-    return f"{what}: {report['tasks']} tasks, {size}{more}{kept}; left: {left}\n"
+    return f"{what}: {report['tasks']} tasks, {size}{more}{_beside(report)}{kept}; left: {left}\n"
+
+
+def _beside(report: "dict[str, Any]") -> str:
+    """What goes that is no task: files in the data folder."""
+    screens = report["screens"]
+    return f", {screens} terminal{'s' * (screens != 1)} of agents that ended" if screens else ""
 
 
 _AGENT = Option("--agent", help="Only what was asked of this one.", metavar="TARGET")

@@ -1,7 +1,8 @@
 """Retention: finished tasks that are too old, or too much, are forgotten with everything that belongs to them.
 
 What is forgotten is first an event, and then taken out of the log's file; after a crash in between, the next start does
-the rest. A blob goes when no event names it any more, and it was not stored a moment ago.
+the rest. A blob goes when no event names it any more, and it was not stored a moment ago. Letters on disk go with their
+message, or when their hour is over; the terminals of agents that ended go by the same bound of days.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import msgspec
 
 from synapse import ids, settings
 from synapse.errors import BadRequest, NotFound, Refused, SynapseError, Unavailable
+from synapse.hub.agents import Agents
 from synapse.hub.forgetting import (
     DAY,
     MEGABYTE,
@@ -28,6 +30,7 @@ from synapse.hub.forgetting import (
     total,
     unnamed,
 )
+from synapse.hub.leftovers import letters_of, screens, sweep_letters
 from synapse.hub.loop import STOPPING, Call, Hub
 from synapse.hub.sessions import Session
 from synapse.log.base import AppendFailed
@@ -64,12 +67,15 @@ def chosen() -> Choices:
 
 class Report(Reply, kw_only=True, omit_defaults=False):
     """What was forgotten (with `dry_run`: what would be), and what is left. `kept` counts tasks that fit, but whose answer
-    still lies unread in a box."""
+    still lies unread in a box; `letters` are the files of long texts and attachments, `screens` the terminals of agents that
+    ended, both on disk."""
 
     dry_run: bool = False
     tasks: int = 0
     events: int = 0
     blobs: int = 0
+    letters: int = 0
+    screens: int = 0
     bytes: int = 0
     kept: int = 0
     left: int = 0
@@ -175,11 +181,12 @@ class Retention:
 
     async def _finish(self) -> Report:
         stories = self._hub.state.get(Forgotten).stories
-        return Report(events=await self._write(lambda log: log.forget(stories)) if stories else 0)
+        letters = await self._sweep()
+        return Report(events=await self._write(lambda log: log.forget(stories)) if stories else 0, letters=letters)
 
     async def _by_settings(self) -> Report:
         bounds = await asyncio.to_thread(_chosen_bounds)
-        return await self._forget(bounds, dry_run=False) if bounds.any else Report()
+        return await self._forget(bounds, dry_run=False) if bounds.any else Report(letters=await self._sweep())
 
     async def _asked(self, bounds: Bounds, *, dry_run: bool) -> Report:
         bounds = bounds if bounds.any else await asyncio.to_thread(_chosen_bounds)
@@ -192,6 +199,8 @@ class Retention:
 
     async def _forget(self, bounds: Bounds, *, dry_run: bool) -> Report:
         now, report = self._hub.clock.now(), Report(dry_run=dry_run)
+        if not dry_run:
+            report.letters = await self._sweep()
         there = await self._read(total)
         ended = now - bounds.days * DAY if bounds.days is not None else -1.0
         over = there.size - bounds.megabytes * MEGABYTE if bounds.megabytes is not None else 0
@@ -199,6 +208,10 @@ class Retention:
         while olds:
             await self._take(olds, report, dry_run=dry_run)
             olds = await self._read(partial(oldest, after=olds[-1].changed, ended=ended, over=over - report.bytes))
+        if bounds.days is not None:
+            living = {agent.key for agent in self._hub.state.get(Agents)}
+            take = partial(screens, self._hub.place.data, living, ended, dry_run=dry_run)
+            report.screens = await asyncio.to_thread(take)
         if not dry_run:
             there = await self._read(total)
             report.blobs = await self._drop_blobs()
@@ -206,6 +219,10 @@ class Retention:
         report.left = there.tasks - (report.tasks if dry_run else 0)
         report.left_bytes = there.size - (report.bytes if dry_run else 0)
         return report
+
+    async def _sweep(self) -> int:
+        """Take away the letters whose hour is over."""
+        return await asyncio.to_thread(sweep_letters, self._hub.place.data, self._hub.clock.now())
 
     async def _read(self, read: Callable[[Any], Found]) -> Found:
         """What the tables say."""
@@ -225,6 +242,10 @@ class Retention:
         if gone.stories:
             report.events += await self._write(lambda log: log.forget(gone.stories))
         went = set(gone.tasks)
+        stories = {story for old in olds if old.task in went for story in (old.task, *old.stories)}
+        if stories:
+            take = partial(letters_of, self._hub.place.data, stories, dry_run=dry_run)
+            report.letters += await asyncio.to_thread(take)
         report.tasks += len(went)
         report.bytes += sum(old.size for old in olds if old.task in went)
         report.kept += len(olds) - len(went)

@@ -4,7 +4,6 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +68,7 @@ class Letters:
 
     def __init__(self, profile: Profile, data: str) -> None:
         self._profile = profile
-        self._folder = os.path.join(data, "letters")
+        self._folder = paths.letters_folder(data)
         threshold, kept = settings.value("long_message.threshold"), settings.value("long_message.ttl")
         self._longest = threshold if isinstance(threshold, int) else profile.longest
         assert isinstance(kept, float)
@@ -103,17 +102,9 @@ class Letters:
 
     def _write(self, name: str, content: bytes) -> str:
         paths.make_private(self._folder)
-        self._clear_old()
+        paths.remove_old(self._folder, time.time() - self._kept)
         path = os.path.join(self._folder, name)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(descriptor, "wb") as file:
             file.write(content)
         return path
-
-    def _clear_old(self) -> None:
-        before = time.time() - self._kept
-        with os.scandir(self._folder) as entries:
-            for entry in entries:
-                with suppress(FileNotFoundError):  # another agent's runner was quicker
-                    if entry.stat().st_mtime < before:
-                        os.unlink(entry.path)

@@ -276,3 +276,15 @@ def forgotten(hub: HubProcess) -> set[str]:
 def stories(hub: HubProcess) -> set[str]:
     """The tasks that the log holds."""
     return {story for (story,) in rows(hub, "SELECT DISTINCT story FROM events WHERE story LIKE 't-%'")}
+
+
+def test_forgetting_takes_the_files_beside_the_log_too(shell: Shell) -> None:
+    task = ask(shell, *TASKS[0])
+    for name in (f"letters/{task}.txt", "logs/a-GONE.txt"):
+        (shell.data / name).parent.mkdir(mode=0o700, exist_ok=True)
+        (shell.data / name).write_text("opaque tokens")
+    assert "1 terminal of agents" in shell.ok("history", "cleanup", "--days", "0", "--dry-run")
+    report = shell.json("history", "cleanup", "--days", "0", "--force")
+    assert (report["letters"], report["screens"]) == (1, 1)
+    assert not (shell.data / "letters" / f"{task}.txt").exists()
+    assert not (shell.data / "logs" / "a-GONE.txt").exists()

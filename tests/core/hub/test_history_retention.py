@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from synapse.errors import Refused
+from synapse.hub.agents import Agents
 from synapse.hub.forgetting import DAY, Forgotten
 from synapse.hub.tasks import Tasks
 from synapse.log.base import AppendFailed
@@ -228,3 +230,86 @@ async def test_many_tasks_go_in_small_records(bench: Bench, alice: Peer, pat: Pe
     assert bench.hub.state.get(Tasks).finished == {}
     await bench.restart()
     bench.check()
+
+
+# -- what lies beside the log
+
+
+def file(bench: Bench, path: Path, age: float = 0.0) -> Path:
+    """A file that was written so many seconds ago."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_text("a long text")
+    os.utime(path, (bench.clock.now() - age,) * 2)
+    return path
+
+
+async def test_letters_go_with_their_message_or_when_their_hour_is_over(
+    bench: Bench, bob: Peer, alice: Peer, pat: Peer, tmp_path: Path
+) -> None:
+    bench.hub.place.data = str(tmp_path)
+    task = await done(bob, alice, mode="notify")
+    [note] = (await alice("messages.inbox"))["messages"]
+    await alice("messages.ack", id=note["id"])
+    letters = tmp_path / "letters"
+    own = [
+        file(bench, letters / f"{task}.txt"),
+        file(bench, letters / f"{task}-1-plan.v2.md"),
+        file(bench, letters / f"{note['id']}.txt"),
+    ]
+    old = file(bench, letters / "m-01M7XQCXHHAGM20MQW5N3H0VJV.txt", 3700)
+    new = file(bench, letters / "m-01M7XQCXHHAGM20MQW5N3H0VJW.txt", 3500)
+    assert (await cleanup(pat, days=0, dry_run=True))["letters"] == 3
+    assert all(path.exists() for path in (*own, old, new))
+    assert (await cleanup(pat, days=0))["letters"] == 4
+    assert list(letters.iterdir()) == [new]
+
+
+async def test_letters_are_swept_at_the_hub_s_start_and_once_a_day(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.hub.place.data = str(tmp_path)
+    old = file(bench, tmp_path / "letters" / "m-1.txt", 3700)
+    bench.hub.retention.look()
+    await ended(bench)
+    assert not old.exists()
+    await bench.hub.retention.close()
+    old, new = file(bench, old, 70), file(bench, tmp_path / "letters" / "m-2.txt", 50)
+    monkeypatch.setenv("SYNAPSE_LONG_MESSAGE_TTL", "60")
+    bench.hub.retention.start()
+    await ended(bench)
+    assert (old.exists(), new.exists()) == (False, True)
+    monkeypatch.setenv("SYNAPSE_LONG_MESSAGE_TTL", "soon")  # then it is an hour
+    file(bench, new, 3700)
+    file(bench, old, 3500)
+    bench.hub.retention.look()
+    await ended(bench)
+    assert (old.exists(), new.exists()) == (True, False)
+
+
+async def test_terminals_of_agents_that_ended_before_the_bound_go_and_of_none_that_lives(
+    bench: Bench, bob: Peer, pat: Peer, tmp_path: Path
+) -> None:
+    bench.hub.place.data = str(tmp_path)
+    logs = tmp_path / "logs"
+    living = next(agent.key for agent in bench.hub.state.get(Agents) if agent.name == "bob")
+    ages = {f"{living}.txt": 9, "a-OLD.txt": 9, "a-NEW.txt": 1, "a-OLD.log": 9, "other.txt": 9}
+    for name, days in ages.items():
+        file(bench, logs / name, days * DAY)
+    assert (await cleanup(pat, days=5, dry_run=True))["screens"] == 1
+    assert len(list(logs.iterdir())) == 5
+    assert (await cleanup(pat, max_size_mb=0))["screens"] == 0
+    assert (await cleanup(pat, days=5))["screens"] == 1
+    assert {path.name for path in logs.iterdir()} == ages.keys() - {"a-OLD.txt"}
+    assert (await cleanup(pat, days=0))["screens"] == 1
+    assert (logs / f"{living}.txt").exists()
+
+
+async def test_a_folder_that_cannot_be_swept_stops_nothing(
+    bench: Bench, bob: Peer, alice: Peer, pat: Peer, tmp_path: Path
+) -> None:
+    bench.hub.place.data = str(tmp_path)
+    await done(bob, alice)
+    (tmp_path / "letters").write_text("no folder")
+    (tmp_path / "logs").write_text("no folder")
+    report = await cleanup(pat, days=0)
+    assert (report["tasks"], report["letters"], report["screens"]) == (1, 0, 0)
