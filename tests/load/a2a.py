@@ -3,7 +3,7 @@
     .venv/bin/python tests/load/a2a.py [seconds]
 
 The agent is a plain client that does nothing, so that what is measured is the hub. Its callers are another process: 16
-connections that send and do not wait (`returnImmediately`), as fast as they can and then 500 a second, while one more reads
+connections that send and do not wait (`returnImmediately`), as fast as they can and then 1000 a second, while one more reads
 the card up to a hundred times a second. Then 200 streams of one task, of which in the second round one does not read.
 """
 
@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.e2e.hubs import HubProcess
 from tests.load import kit
 
-CLIENTS, RATE, STREAMS, ROUNDS = 16, 500, 200, 60
+CLIENTS, RATE, STREAMS, ROUNDS = 16, 1000, 200, 60
 GENERATOR = Path(__file__).with_name("_a2a.py")
 
 
