@@ -1,6 +1,9 @@
 """The release workflow, as far as it can be looked at without running it: its form, its scripts, what it calls."""
 
+import hashlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from synapse import __version__
 from tests.packaging.boxes import ROOT
 
 FILE = ROOT / ".github" / "workflows" / "release.yml"
@@ -65,3 +69,41 @@ def test_every_job_tests_what_it_has_packed(jobs: dict[str, Any]) -> None:
         steps = [step.get("run", step.get("uses", "")) for step in jobs[name]["steps"]]
         tested = next(index for index, step in enumerate(steps) if "selftest.py unpacked/synapse" in step)
         assert steps[tested + 1].startswith("actions/upload-artifact")
+
+
+def test_the_last_job_makes_the_recipes_of_the_files_that_are_released(jobs: dict[str, Any], tmp_path: Path) -> None:
+    """Its scripts, run on files of a few bytes in a copy of what they touch."""
+    for name in (
+        "packaging/recipes.py",
+        "packaging/released.json",
+        "synapse/__init__.py",
+        "scoop",
+        "homebrew",
+        "CHANGELOG.md",
+    ):
+        source, target = ROOT / name, tmp_path / name
+        target.parent.mkdir(exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    files = tmp_path / "files"
+    files.mkdir()
+    built = systems(jobs["linux"]) | systems(jobs["macos"])
+    names = [f"synapse-{__version__}-{system}.tar.gz" for system in built]
+    names += [f"synapse-{__version__}-{system}" for system in systems(jobs["linux"])]
+    for name in names:
+        (files / name).write_text(name)
+        (files / f"{name}.sha256").write_text(f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n")
+    for step in jobs["release"]["steps"]:
+        if "run" in step and "gh release" not in step["run"]:
+            done = subprocess.run(
+                ["bash", "-e", "-c", step["run"]], cwd=tmp_path / step.get("working-directory", "."),
+                env=os.environ | {"GITHUB_REF_NAME": f"v{__version__}"},
+                capture_output=True, text=True, timeout=30, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stdout + done.stderr
+    made = {"synapse.ps1", "synapse.ps1.sha256", "synapse.rb", "synapse.json"}
+    assert {path.name for path in files.iterdir()} == {*names, *(f"{name}.sha256" for name in names), *made}
+    recipes = (files / "synapse.rb").read_text() + (files / "synapse.json").read_text()
+    assert "0" * 64 not in recipes
+    for name in (*names, "synapse.ps1"):
+        assert hashlib.sha256((files / name).read_bytes()).hexdigest() in recipes
+    assert (files / "synapse.ps1.sha256").read_text().split()[0] in (files / "synapse.json").read_text()
