@@ -1,6 +1,7 @@
 # `make demo` and `make test` set up what is missing by themselves.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')  # most tests wait for something
 
 .PHONY: setup demo test check faults load docs clean binary binary-test binary-e2e binary-release
 
@@ -24,7 +25,7 @@ check: setup
 
 test: check
 	@echo "not run here: the frozen program (make binary binary-test), fault runs (make faults), measurements (make load)"
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 faults: setup
 	$(BIN)/python -m pytest tests/faults -m faults --timeout 1800
