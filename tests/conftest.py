@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-LONGEST = 0.3  # seconds that one callback may hold a loop; other tests run beside it
+LONGEST = 0.2  # seconds that one callback may hold a loop
 PATIENCE = 2.0  # seconds in which what is on its way out must be out
 _OPEN = Path("/proc/self/fd") if Path("/proc/self/fd").exists() else Path("/dev/fd")
 
