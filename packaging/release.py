@@ -46,13 +46,13 @@ def main():
     wheels()
     checkout()
     when = output("git", "-C", CHECKOUT, "log", "-1", "--format=%ct").strip()
-    build = (PYTHON, "/src/packaging/build.py", "--wheels", "/wheels", "--out", "/out", "--work", "/work")
+    build = (PYTHON, "/src/packaging/build.py", "--wheels", "/wheels", "--out", "/out", "--work", "/made")
     run(*inside(f"SOURCE_DATE_EPOCH={when}", *build))
-    for program in ("/work/dist/synapse/synapse", "/out/synapse"):
+    for program in ("/made/dist/synapse/synapse", "/out/synapse"):
         run(*inside(PYTHON, "/src/packaging/selftest.py", program))
-    run(sys.executable, HERE / "glibc.py", ROOT / "work/dist/synapse", "--most", "2.31")
+    run(sys.executable, HERE / "glibc.py", ROOT / "made/dist/synapse", "--most", "2.31")
     given.out.mkdir(parents=True, exist_ok=True)
-    for file in sorted([*(ROOT / "out").iterdir(), *(ROOT / "work/wheel").iterdir()]):
+    for file in sorted([*(ROOT / "out").iterdir(), *(ROOT / "made/wheel").iterdir()]):
         if file.suffix != ".sha256":
             publish(file, given.out)
 
@@ -178,7 +178,7 @@ def wheels():
 def checkout():
     """The last commit, without its history."""
     folder = ROOT / "src"
-    for name in ("src", "out", "work"):
+    for name in ("src", "out", "made"):
         shutil.rmtree(ROOT / name, ignore_errors=True)
     folder.mkdir()
     packed = run("git", "-C", CHECKOUT, "archive", "HEAD", stdout=subprocess.PIPE).stdout
