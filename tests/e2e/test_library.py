@@ -46,8 +46,10 @@ def test_the_coordination_demo(tmp_path: Path) -> None:
     assert said[2:] == [
         "builder is blocked: expiry of tokens? It asks.",
         "builder is unblocked: an hour",
+        "refused: held: builder holds src/auth.",
         "refused: not_yours",
         "handed back: built; the review says: fine",
+        "the reviewer holds: src/auth/tokens.py",
     ]
 
 
