@@ -1,5 +1,8 @@
 """What it costs to tell many: a broadcast to 200, a message between two beside 500, and one reader among 200 that stalls.
 
+Broadcasts come one at a time (the next when all have had the one before: each delivery is a write of its own) and from 16
+senders at once (what is committed together goes out together).
+
     .venv/bin/python tests/load/broadcast.py [broadcasts]
 
 The readers follow over the WebSocket what they are party to, and check that nothing is missing and nothing comes twice.
@@ -7,6 +10,7 @@ Beside the hub, in the same run, aiohttp alone sends the same frame to as many c
 """
 
 import asyncio
+import json
 import statistics
 import subprocess
 import sys
@@ -21,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.load import kit
 from tests.load._websockets import Reader, Socket, handshake, masked
 
-READERS, OTHERS = 200, 500
+READERS, OTHERS, SENDERS = 200, 500, 16
 FOLLOW = b'{"id":"follow","method":"events.follow","params":{"mine":true,"kinds":["messages.sent"]}}'
 HERE = b'{"id":"here","method":"agents.here"}'
 
@@ -37,6 +41,7 @@ class Crowd:
         self.arrived = 0
         self.sent_at: dict[int, float] = {}
         self.frame = b""
+        self.mixed = False  # several senders' numbers come as the hub ordered them
         self._changed = asyncio.Event()
 
     async def join(self, port: int, count: int, prefix: str) -> None:
@@ -72,8 +77,11 @@ class Crowd:
                 await self._changed.wait()
 
     def check(self, *, without: int = -1) -> None:
-        """Nobody has missed anything, and nobody has heard anything twice or out of order."""
+        """Nobody has missed anything, and nobody has heard anything twice or in another order than the others."""
         expected = list(range(len(self.sent_at)))
+        if self.mixed:
+            expected = self.seen[self.readers[0]]
+            assert sorted(expected) == list(range(len(self.sent_at))), "something is missing"
         for place, reader in enumerate(self.readers[:READERS]):
             assert place == without or self.seen[reader] == expected, f"reader {place} has a gap"
 
@@ -83,10 +91,19 @@ class Crowd:
 
 
 class Sender(Socket):
-    def broadcast(self, crowd: Crowd, text: str = "a broadcast of some length, as people write them to all") -> None:
+    TEXT = "a broadcast of some length, as people write them to all"
+
+    def broadcast(self, crowd: Crowd, text: str = TEXT) -> None:
         number = len(crowd.sent_at)
         crowd.sent_at[number] = time.perf_counter()
         self.ask("messages.send", to="all", text=f"number {number:08} {text}", mode="silent")
+
+    def post(self, crowd: Crowd) -> None:
+        """A broadcast whose answer nobody waits for."""
+        number = len(crowd.sent_at)
+        crowd.sent_at[number] = time.perf_counter()
+        params = {"to": "all", "text": f"number {number:08} {self.TEXT}", "mode": "silent"}
+        self.send(json.dumps({"jsonrpc": "2.0", "method": "messages.send", "params": params}).encode())
 
 
 @asynccontextmanager
@@ -141,10 +158,18 @@ async def broadcasts(table: kit.Table, hub: Any, count: int) -> None:
     await several(crowd, lambda number: sender.broadcast(crowd), count)
     took = time.perf_counter() - begun
     ours = (kit.cpu(hub.pid) - before) / (crowd.arrived - arrived)
-    crowd.check()
-    crowd.close()
     late = sorted(one for each in crowd.late.values() for one in each)
     frame = crowd.frame
+    senders = [Sender(port, f"sender-{number}") for number in range(SENDERS)]
+    before, arrived = kit.cpu(hub.pid), crowd.arrived
+    for _ in range(count // SENDERS + 1):
+        for each in senders:
+            each.post(crowd)
+        await crowd.until(lambda: crowd.arrived >= len(crowd.sent_at) * READERS)
+    together = (kit.cpu(hub.pid) - before) / (crowd.arrived - arrived)
+    crowd.mixed = True
+    crowd.check()
+    crowd.close()
     async with bare(READERS) as (server, bare_port):
         crowd = Crowd()
         await crowd.join(bare_port, READERS, "r")
@@ -162,7 +187,8 @@ async def broadcasts(table: kit.Table, hub: Any, count: int) -> None:
         theirs = (kit.cpu(server.pid) - before) / (crowd.arrived - arrived)
         crowd.check()
         crowd.close()
-    table.row(f"CPU per delivery, {READERS} readers", ours * 1e6, "us", most=8)
+    table.row(f"CPU per delivery, {READERS} readers, one broadcast at a time", ours * 1e6, "us", most=8)
+    table.row(f"CPU per delivery, {SENDERS} senders at once", together * 1e6, "us", most=8)
     table.row("aiohttp alone, the same frame", theirs * 1e6, "us", note=f"{len(frame)} bytes")
     table.row("hub : aiohttp", ours / theirs, "", most=2)
     table.row("broadcasts a second, one at a time", count / took, "1/s")
