@@ -14,6 +14,7 @@ from synapse.a2a.errors import A2AError
 from synapse.a2a.feed import Feeds
 from synapse.a2a.handlers import Call, Handlers
 from synapse.a2a.jsonrpc import JsonRpc
+from synapse.a2a.refusal import FORM, JSONRPC, REST
 from synapse.errors import NotFound
 from synapse.hub.agents import CLIENT, PERSON, Agent, Agents
 from synapse.hub.core import Core
@@ -55,7 +56,7 @@ class A2ADoor:
         shared = {("GET", "/tasks"): plain.list, ("GET", "/tasks/{id}"): plain.get}
         add = router.add_route
         for path in {prefix, prefix + "/"} - {""}:
-            add("POST", path, self._asked(addressed, jsonrpc.answer))
+            add("POST", path, self._asked(addressed, jsonrpc.answer, JSONRPC))
         for name in ("agent-card.json", "agent.json"):
             told = self._told_card(addressed, old=name == "agent.json")
             add("GET", f"{prefix}/.well-known/{name}", told)
@@ -66,10 +67,12 @@ class A2ADoor:
             for method, path, answer in binding.routes():
                 other = shared.get((method, path)) if not front else None
                 chosen = _by_header(answer, simple.told(other)) if other else answer
-                add(method, prefix + front + path, self._asked(addressed, chosen))
+                add(method, prefix + front + path, self._asked(addressed, chosen, "" if other else REST))
 
-    def _asked(self, addressed: Callable[[web.Request], Addressed], answer: Answer) -> Handler:
+    def _asked(self, addressed: Callable[[web.Request], Addressed], answer: Answer, form: str = "") -> Handler:
         async def asked(request: web.Request) -> web.StreamResponse:
+            if form:
+                request[FORM] = form
             to = addressed(request)
 
             async def ask(verb: str, parameters: dict[str, Any]) -> bytes:
@@ -166,7 +169,6 @@ def _by_header(protocol: Answer, plain: Answer) -> Answer:
     """One path, two shapes: who says that it speaks the protocol gets the protocol's (feature A3)."""
 
     async def answer(request: web.Request, call: Call) -> web.StreamResponse:
-        speaks = "A2A-Version" in request.headers or "A2A-Version" in request.query or wire.wants_a2a(request)
-        return await (protocol if speaks else plain)(request, call)
+        return await (protocol if wire.speaks(request) else plain)(request, call)
 
     return answer

@@ -94,6 +94,11 @@ def wants_a2a(request: web.Request) -> bool:
     return request.content_type == MEDIA_TYPE or MEDIA_TYPE in request.headers.get(hdrs.ACCEPT, "")
 
 
+def speaks(request: web.Request) -> bool:
+    """Does the client say that it speaks the protocol?"""
+    return "A2A-Version" in request.headers or "A2A-Version" in request.query or wants_a2a(request)
+
+
 async def stream(
     request: web.Request,
     items: AsyncIterator[Item | None],

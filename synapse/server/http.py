@@ -10,6 +10,7 @@ from msgspec import json
 from yarl import URL
 
 from synapse import __version__, ids
+from synapse.a2a import refusal
 from synapse.a2a.card import Place
 from synapse.a2a.door import A2ADoor, Addressed, addressed_by_name
 from synapse.errors import BadRequest, NotFound, SynapseError
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 OPEN = frozenset({"/health", "/ready", "/metrics"})  # these tell by themselves who may ask
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_AGENTS = re.compile(r"/agents/[^/]+(?P<rest>/.*)?\Z", re.S)  # on the hub's port
+_OWN_PORT = re.compile(r"(?P<rest>.*)\Z", re.S)
 _HEADERS = {
     "Server": f"synapse/{__version__}",
     "Cache-Control": "no-store",
@@ -59,6 +62,7 @@ class HttpDoor:
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_FRAME)
+        app[refusal.BELOW] = _AGENTS
         router = app.router
         for path, handler in (
             ("/health", self._health),
@@ -76,6 +80,7 @@ class HttpDoor:
     def agent_application(self) -> web.Application:
         """What answers on the agents' own ports: one for all of them, the port says which agent is meant."""
         app = web.Application(middlewares=[self._guard, self._whose], client_max_size=MAX_FRAME)
+        app[refusal.BELOW] = _OWN_PORT
         app.router.add_get("/health", self._health, allow_head=False)
         self._a2a.add_to(app.router, "", self._on_its_port)
         self._api.add_routes(app.router, of_agents=True)
@@ -112,16 +117,17 @@ class HttpDoor:
                 request[VISITOR] = await self._gate.visitor(request)
             return await handler(request)
         except web.HTTPException as error:
-            return self._refused(problem.of_http(error), id, error.headers.get(hdrs.ALLOW, ""))
+            return await self._told(request, problem.of_http(error), id, error.headers.get(hdrs.ALLOW, ""))
         except SynapseError as error:
-            return self._refused(error, id)
+            return await self._told(request, error, id)
         except (ConnectionError, asyncio.CancelledError):
             raise
         except WRONG as error:  # its body breaks off, or is not what its head says
             return self._refused(refusal_of(error), id)
         except Exception:
             logger.exception("%s %s failed (request %s)", request.method, request.path, id)
-            return self._refused(SynapseError("internal_error", "That failed: a bug. `synapse logs hub` has it."), id)
+            bug = SynapseError("internal_error", "That failed: a bug. `synapse logs hub` has it.")
+            return await self._told(request, bug, id)
 
     @web.middleware
     async def _whose(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -131,6 +137,15 @@ class HttpDoor:
             raise NotFound("agent_gone", "The agent that was reached here has left: `synapse list` shows who is here.")
         request[AGENT] = agent
         return await handler(request)
+
+    async def _told(self, request: web.Request, error: SynapseError, id: str, allow: str = "") -> web.Response:
+        """A refusal in the words of whoever asks: a client of A2A below an agent's address, or anybody else."""
+        response = self._refused(error, id, allow)
+        try:
+            await refusal.tell(request, error, response, admitted=VISITOR in request)
+        except WRONG as wrong:  # no more of its body comes
+            return self._refused(refusal_of(wrong), id)
+        return response
 
     def _refused(self, error: SynapseError, id: str, allow: str = "") -> web.Response:
         refusals = self._core.hub.refusals

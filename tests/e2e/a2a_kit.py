@@ -137,8 +137,6 @@ def held(request: httpx.Request, status: int, told: Any, *, stream: bool = False
     elif path.endswith("/agent.json") or request.url.params.get("version") == "0.3":
         assert told.pop("extensions")  # ours, as they were told before cards had a place for them
         schema.fits_old(OldCard, told)
-    elif status == 404 and told.get("type", "").startswith("urn:synapse:problem:"):
-        pass  # nothing is there that speaks the protocol
     elif status >= 400 or "error" in told:
         schema.refuses(told, status if not stream else told["error"]["code"])
     elif stream:
