@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -143,7 +144,10 @@ def one_file(packed, target, version):
     content = packed.read_bytes()
     sum_of = hashlib.sha256(content).hexdigest()
     head = (HERE / "head.sh").read_text()
-    values = {"VERSION": version, "SUM": sum_of, "KEY": f"{version}-{sum_of[:12]}", "LINES": str(head.count("\n") + 1)}
+    values = {
+        "VERSION": version, "SUM": sum_of, "KEY": f"{version}-{sum_of[:12]}", "LINES": str(head.count("\n") + 1),
+        "PARTS": " ".join(needed_to_start(packed)),
+    }  # fmt: skip
     for key, value in values.items():
         head = head.replace(f"@{key}@", value)
     new = target.with_name(f".{target.name}")
@@ -151,6 +155,15 @@ def one_file(packed, target, version):
     new.chmod(0o755)
     new.rename(target)
     return target
+
+
+def needed_to_start(packed):
+    """The program and its libraries: without one of them it ends before it can say why."""
+    with tarfile.open(packed) as archive:
+        files = [entry.name.partition("/")[2] for entry in archive if entry.isreg() and entry.size]
+    found = [name for name in files if name == PROGRAM or re.search(r"\.zip\Z|\.so(\.[\d.]+)?\Z", name)]
+    assert all(re.fullmatch(r"[\w./+-]+", name) for name in found), found  # they stand in a shell script as they are
+    return found
 
 
 def report(bundle, files):

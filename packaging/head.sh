@@ -2,13 +2,23 @@
 # synapse @VERSION@ for Linux. The program is packed behind this script, which unpacks it into your cache when it is
 # first called, and from then on only starts it.
 home=${HOME:-}
-[ -n "$home" ] || home=$(eval "echo ~$(id -un)")
+[ -n "$home" ] || home=$(PATH=${PATH-}:/usr/bin:/bin && eval "echo ~$(id -un 2>/dev/null)")
 case ${XDG_CACHE_HOME:-} in
 /*) cache=$XDG_CACHE_HOME/synapse ;;
-*) cache=$home/.cache/synapse ;;
+*) cache=${home:+$home/.cache/synapse} ;;
 esac
-program=$cache/@KEY@/synapse
-if [ -x "$program" ] && [ -O "$program" ]; then
+here=$cache/@KEY@
+program=$here/synapse
+
+# Is it there, and nothing that it starts from lost or changed since it was unpacked?
+whole() {
+	[ -x "$program" ] && [ -O "$program" ] && [ -e "$here/.whole" ] || return 1
+	for part in @PARTS@; do
+		[ -s "$here/$part" ] && [ ! "$here/$part" -nt "$here/.whole" ] || return 1
+	done
+}
+
+if whole; then
 	exec "$program" "$@"
 fi
 
@@ -20,32 +30,42 @@ fail() {
 }
 
 unpack() {
+	PATH=${PATH:+$PATH:}/usr/bin:/bin
+	unset TAR_OPTIONS GZIP
 	umask 077
+	case $cache in
+	/*) ;;
+	*) fail "you have no home folder: set HOME, or $other" ;;
+	esac
 	mkdir -p "$cache" 2>/dev/null
-	[ -w "$cache" ] || fail "$cache cannot be written: $other"
+	[ -d "$cache" ] && [ -w "$cache" ] || fail "$cache cannot be written: $other"
 	[ -O "$cache" ] || fail "$cache belongs to another user: $other"
+	true 2>/dev/null >"$cache/.lock" || fail "nothing can be made in $cache: is the disk full?"
 	exec 9>"$cache/.lock"
 	if command -v flock >/dev/null; then
 		flock 9 # of many first starts one unpacks; without it each does, and the first rename counts
-		[ ! -x "$program" ] || return 0
+		! whole || return 0
 		rm -rf "$cache"/.new.* # whoever made them has ended
 	fi
 	new=$cache/.new.$$
+	made=$new/synapse-@VERSION@
 	trap 'rm -rf "$new"' EXIT
 	trap 'exit 130' HUP INT TERM
 	mkdir "$new" || fail "nothing can be made in $cache: is the disk full?"
 	check
-	payload | gzip -dc 2>"$new/said" | tar -xf - -C "$new" 2>>"$new/said" ||
-		fail "it could not be unpacked into $cache ($(head -n 1 "$new/said")): is the disk full?"
-	"$new/synapse-@VERSION@/synapse" --version >/dev/null 2>"$new/said" ||
-		fail "it cannot run in $cache ($(head -n 1 "$new/said")). If no programs may be run there, $other"
+	said=$({ payload | gzip -dc | tar -xmf - -C "$new"; } 2>&1) && true 2>/dev/null >"$made/.whole" ||
+		fail "it could not be unpacked into $cache (${said%%"$line"*}): is the disk full?"
+	said=$("$made/synapse" --version 2>&1 >/dev/null) ||
+		fail "it cannot run in $cache (${said%%"$line"*}). If no programs may be run there, $other"
 	sync -f "$new" 2>/dev/null # what is renamed must be there after a power cut
-	mv -T "$new/synapse-@VERSION@" "$cache/@KEY@" 2>/dev/null || [ -x "$program" ] ||
-		fail "$cache/@KEY@ cannot be made: take away what is there."
+	mv -T "$made" "$here" 2>/dev/null || whole ||
+		{ mv -T "$here" "$new/damaged" && mv -T "$made" "$here"; } 2>/dev/null || whole ||
+		fail "$here cannot be made: take away what is there."
 	clean
-	rm -rf "$new"
-	trap - EXIT HUP INT TERM
 }
+
+line="
+"
 
 payload() {
 	tail -n +@LINES@ "$0"
@@ -78,7 +98,5 @@ clean() {
 	done
 }
 
-unpack
-[ -O "$program" ] || fail "$program belongs to another user: $other"
-exec 9>&-
+(unpack) || exit
 exec "$program" "$@"

@@ -17,6 +17,7 @@ env) env; exit 0 ;;
 esac
 printf '%s|' "VERSION" "$@"
 """
+LIBRARIES = ("libpython3.11.so.1.0", "libstdc++.so.6", "base_library.zip", "_json.cpython-311-x86_64-linux-gnu.so")
 
 
 def script(name: str) -> Any:
@@ -36,6 +37,8 @@ def box(folder: Path, version: str = "1.0", program: str = SAYS, megabytes: int 
     (top / "synapse").write_text(program.replace("VERSION", version))
     (top / "synapse").chmod(0o755)
     (top / "_internal" / "data").write_bytes(os.urandom(megabytes << 20))
+    for library in LIBRARIES:
+        (top / "_internal" / library).write_text(library)
     packed = folder / f"{version}.tar.gz"
     with tarfile.open(packed, "w:gz", compresslevel=1) as archive:
         archive.add(top, f"synapse-{version}")

@@ -1,17 +1,19 @@
 """The one file: it unpacks what is behind it once, and after that only starts it."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.hubs import until
-from tests.packaging.boxes import ROOT, SAYS, bare, box, called, kept, may_mount
+from tests.packaging.boxes import LIBRARIES, ROOT, SAYS, bare, box, called, kept, may_mount
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="not run: the one file is for Linux")
 
@@ -92,6 +94,107 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     file.write_bytes(content[:-5000])
     assert "is damaged" in called(file, home=tmp_path).stderr
     assert kept(tmp_path) == []
+
+
+def cached(home: Path) -> Path:
+    [name] = kept(home)
+    return home / ".cache" / "synapse" / name
+
+
+@pytest.mark.parametrize("part", ["synapse", *(f"_internal/{name}" for name in LIBRARIES)])
+@pytest.mark.parametrize("damage", ["cut", "empty", "gone", "no program"])
+def test_what_is_damaged_in_the_cache_is_unpacked_again(tmp_path: Path, part: str, damage: str) -> None:
+    file = box(tmp_path)
+    called(file, home=tmp_path)
+    found = cached(tmp_path) / part
+    before = found.read_bytes()
+    if damage == "gone":
+        found.unlink()
+    elif damage == "no program":
+        (cached(tmp_path) / "synapse").chmod(0o600)
+    else:
+        os.utime(cached(tmp_path) / ".whole", (time.time() - 60,) * 2)  # as if it had lain there for a while
+        os.truncate(found, 5 if damage == "cut" else 0)
+    done = called(file, "x", home=tmp_path)
+    assert (done.stdout, done.stderr) == ("1.0|x|", "")
+    assert (cached(tmp_path) / part).read_bytes() == before
+    assert called(file, "x", home=tmp_path, PATH="/nowhere").stdout == "1.0|x|"
+
+
+def test_ten_at_once_mend_a_damaged_cache(tmp_path: Path) -> None:
+    file = box(tmp_path, megabytes=4)
+    called(file, home=tmp_path)
+    (cached(tmp_path) / "synapse").unlink()
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    started = [subprocess.Popen([file, str(n)], env=env, stdout=subprocess.PIPE, text=True) for n in range(10)]
+    assert [process.communicate(timeout=50)[0] for process in started] == [f"1.0|{n}|" for n in range(10)]
+    assert len(kept(tmp_path)) == 1
+
+
+def test_a_file_where_the_program_should_lie_makes_way(tmp_path: Path) -> None:
+    file = box(tmp_path)
+    called(file, home=tmp_path)
+    found = cached(tmp_path)
+    shutil.rmtree(found)
+    found.write_text("")
+    assert called(file, "x", home=tmp_path).stdout == "1.0|x|"
+    assert len(kept(tmp_path)) == 1
+
+
+def test_an_empty_path_is_enough_also_for_the_first_call(tmp_path: Path) -> None:
+    file = box(tmp_path)
+    for _ in range(2):
+        done = called(file, "x", home=tmp_path, PATH="")
+        assert (done.stdout, done.stderr) == ("1.0|x|", "")
+
+
+def test_what_tar_and_gzip_read_from_the_environment_does_not_count(tmp_path: Path) -> None:
+    done = called(box(tmp_path), "x", home=tmp_path, TAR_OPTIONS="--verbose", GZIP="--nonsense", POSIXLY_CORRECT="1")
+    assert (done.stdout, done.stderr) == ("1.0|x|", "")
+
+
+def test_a_cache_that_cannot_be_one_is_said_with_what_to_do(tmp_path: Path) -> None:
+    file = box(tmp_path)
+    (tmp_path / ".cache").mkdir()
+    place = tmp_path / ".cache" / "synapse"
+    for make in (lambda: place.write_text(""), lambda: (place.unlink(), place.symlink_to(tmp_path / "nowhere"))):
+        make()
+        done = called(file, home=tmp_path)
+        assert (done.returncode, done.stderr) == (
+            1, f"synapse: {place} cannot be written: name another folder by XDG_CACHE_HOME (an absolute path).\n",
+        )  # fmt: skip
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    if not may_mount():
+        pytest.skip("not run: nothing may be mounted here")
+    file, home = box(tmp_path, megabytes=8), tmp_path / "home"
+    home.mkdir()
+    for options in ("size=4m", "nr_inodes=9"):
+        steps = f'mount -t tmpfs -o {options} none {home} && "$@"; status=$?; ls -A {home}/.cache/synapse; exit $status'
+        done = called(file, home=home, wrap=("unshare", "-m", "sh", "-c", steps, "sh"))
+        assert (done.returncode, done.stdout) == (1, ".lock\n"), done.stderr
+        assert re.fullmatch(r"synapse: .*(No space left|Wrote only).*: is the disk full\?\n", done.stderr), done.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="not run: only root may become another user")
+def test_a_user_without_a_home_or_in_another_s_is_told_what_to_do(tmp_path: Path) -> None:
+    file = box(tmp_path)
+    place = file.rename(Path(tempfile.mkdtemp(dir="/var/tmp")) / "synapse")
+    try:
+        place.parent.chmod(0o755)
+        nameless = ("setpriv", "--reuid", "54321", "--clear-groups", "env", "-u", "HOME", "-C", "/var/tmp")
+        done = called(place, home=tmp_path, wrap=nameless)
+        assert (done.returncode, done.stderr) == (
+            1, "synapse: you have no home folder: set HOME, or name another folder by XDG_CACHE_HOME "
+            "(an absolute path).\n",
+        )  # fmt: skip
+        (tmp_path / ".cache" / "synapse").mkdir(parents=True)
+        os.chown(tmp_path / ".cache" / "synapse", 54321, 54321)
+        done = called(place, home=tmp_path)
+        assert (done.returncode, "belongs to another user" in done.stderr) == (1, True)
+    finally:
+        shutil.rmtree(place.parent)
 
 
 def test_a_program_that_does_not_run_here_is_not_kept(tmp_path: Path) -> None:
