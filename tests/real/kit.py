@@ -9,7 +9,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,27 @@ class RealHouse(House):
         finally:
             self.stub.close()
             shutil.rmtree(self.place, ignore_errors=True)
+
+
+@contextmanager
+def lived_in(name: str) -> Iterator[RealHouse]:
+    """A house with one agent of the program, a person before it, and what it loads at first loaded."""
+    house = RealHouse(name)
+    house.before = house.snapshot()
+    try:
+        house.seat()
+        house.send("bob", "PING first", timeout=150)
+        yield house
+    finally:
+        house.close()
+
+
+def house_of(name: str) -> Any:
+    """A fixture `house` for the tests of one program in a module."""
+
+    @pytest.fixture(scope="module", name="house")
+    def made() -> Iterator[RealHouse]:
+        with lived_in(name) as house:
+            yield house
+
+    return made

@@ -28,6 +28,8 @@ LOOK_ALIKES = (
     "[Pasted text #1]",
     "a list:\n- one\n- two\n\n\n```\ncode\n```",
     "\n".join(f"{number:4} of a long text that is pasted" for number in range(1, 100)),
+    " ".join(f"{number} of a long line" for number in range(1, 200)),
+    "\n".join(f"{number} 漢字仮名交じり文 한글 café 🎉 Ελληνικά" for number in range(1, 100)),
 )
 
 
@@ -103,7 +105,7 @@ def status_in_time(house: RealHouse, mark: str, by: str, within: float, name: st
 
 
 def asks_and_is_answered(
-    house: RealHouse, choices: int, *, answer: str, mark: str, name: str = "bob"
+    house: RealHouse, choices: tuple[str, ...], *, answer: str, mark: str, name: str = "bob"
 ) -> dict[str, Any]:
     """A permission dialog is told with its choices, and answered once from outside; the waiting task goes on."""
     file = house.repo / f"{mark}.txt"
@@ -111,7 +113,8 @@ def asks_and_is_answered(
     house.becomes(name, "WAITING", seconds=30)
     until(lambda: "question" in house.status(name)["live"], 2)
     live: dict[str, Any] = house.status(name)["live"]
-    assert len(live["choices"]) == choices, live
+    assert len(live["choices"]) == len(choices), live
+    assert all(words in choice for words, choice in zip(choices, live["choices"], strict=True)), live
     assert house.task(task, "input-required")["state"] == "input-required"
     (waits,) = until(lambda: house.ask("waiting"), 5)
     assert (waits["agent"], waits["kind"]) == (name, "permission")
@@ -125,6 +128,28 @@ def asks_and_is_answered(
         assert not file.exists()
     assert house.ask("waiting") == []
     return live
+
+
+def is_asked_and_rejected(house: RealHouse, words: str, name: str = "bob") -> None:
+    """What its model wants to do then is asked about, and not done."""
+    task = house.queue(name, words)
+    live = house.becomes(name, "WAITING", seconds=30)
+    (waits,) = until(lambda: house.ask("waiting"), 5)
+    until(lambda: house.ask("waiting")[0]["choices"], 5)
+    done = house.synapse("reject", waits["id"])
+    assert done.returncode == 0, (done.stderr, live)
+    house.becomes(name, "READY", seconds=30)
+    ended(house, task)
+    house.send(name, "go on")  # some tell their model only then
+
+
+def a_person_interrupts(house: RealHouse, glass: Glass, name: str = "bob") -> None:
+    """Its person presses Esc while it answers: it is soon at rest, and the task has ended."""
+    task = house.queue(name, "SLOW 30 person")
+    until(lambda: house.stub.asked("person"), 20)
+    glass.shows("word9")
+    glass.type("\x1b")
+    assert house.within(lambda: ended(house, task), 10) < 5
 
 
 def interrupts(house: RealHouse, mark: str, name: str = "bob") -> None:

@@ -1,53 +1,16 @@
 """Claude Code as it is, with a model of ours."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.e2e.hubs import until
 from tests.real import scenes
-from tests.real.kit import RealHouse, real
+from tests.real.kit import RealHouse, house_of, real
 
 pytestmark = real("claude")
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[RealHouse]:
-    """One Claude Code, and a person before it."""
-    house = RealHouse("claude")
-    house.before = house.snapshot()
-    house.seat()
-    yield house
-    house.close()
-
-
-def test_its_model_may_reply_and_look_without_asking_anybody(house: RealHouse) -> None:
-    assert house.send("bob", "RUNCMD synapse reply 'of its own'") == "of its own"
-    house.becomes("bob", "READY")
-    assert house.send("bob", "RUNCMD synapse list").startswith("RESULT ")
-    assert house.ask("waiting") == []
-
-
-def test_speaking_to_another_hub_is_asked_for(house: RealHouse) -> None:
-    task = house.queue("bob", "RUNCMD synapse list --url http://127.0.0.1:9")
-    assert house.task(task, "input-required")["state"] == "input-required"
-    (waits,) = until(lambda: house.ask("waiting"), 5)
-    assert house.synapse("reject", waits["id"]).returncode == 0
-    house.becomes("bob", "READY")
-    house.send("bob", "go on")
-
-
-def test_a_person_who_interrupts_it_makes_it_ready(house: RealHouse) -> None:
-    task = house.queue("bob", "SLOW 30 person")
-    until(lambda: house.stub.asked("person"), 20)
-    glass = house.attach("bob", columns=120, rows=40)
-    glass.shows("word1")
-    glass.type("\x1b")
-    assert house.within(lambda: scenes.ended(house, task), 10) < 5
-    assert house.becomes("bob", "READY")["source"] == "screen"
-    glass.close()
+house = house_of("claude")
 
 
 def test_after_clear_its_new_session_is_its_own(house: RealHouse) -> None:
@@ -135,20 +98,6 @@ def test_a_person_who_interrupts_it_early_makes_it_ready_though_the_text_stands_
     (asked,) = house.stub.asked("clean")
     assert "early" not in asked
     glass.close()
-
-
-def test_a_conversation_is_taken_up_again() -> None:
-    house = RealHouse("claude")
-    try:
-        house.real()
-        assert house.send("bob", "PING first") == "PONG first"
-        session = house.status("bob")["live"]["session"]
-        house.synapse("stop", "bob", timeout=60)
-        house.real("bob", "--resume", session)
-        assert house.send("bob", "PING again") == "PONG again"
-        assert house.status("bob")["live"]["source"] == "hook Stop"
-    finally:
-        house.close()
 
 
 def test_bare_uses_are_left_alone() -> None:

@@ -1,31 +1,12 @@
 """Codex as it is, with a model of ours."""
 
 import json
-from collections.abc import Iterator
-
-import pytest
 
 from tests.real import scenes
-from tests.real.kit import RealHouse, real
+from tests.real.kit import RealHouse, house_of, real
 
 pytestmark = real("codex")
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[RealHouse]:
-    """One codex, and a person before it."""
-    house = RealHouse("codex")
-    house.before = house.snapshot()
-    house.seat()
-    yield house
-    house.close()
-
-
-def test_its_model_may_reply_out_of_the_sandbox_without_asking_anybody(house: RealHouse) -> None:
-    assert house.send("bob", "RUNCMD synapse reply 'of its own, ESCALATED'") == "of its own, ESCALATED"
-    house.becomes("bob", "READY")
-    assert house.send("bob", "RUNCMD synapse list 'ESCALATED'").startswith("RESULT ")
-    assert house.ask("waiting") == []
+house = house_of("codex")
 
 
 def test_within_the_sandbox_it_is_told_to_leave_it(house: RealHouse) -> None:

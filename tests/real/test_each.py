@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.hubs import until
 from tests.real import scenes
-from tests.real.kit import COUNT, RealHouse, real
+from tests.real.kit import COUNT, RealHouse, lived_in, real
 
 
 @dataclass(frozen=True)
@@ -21,50 +21,60 @@ class Way:
     reads: str = ""  # what has its model read FILE
     asks_by: str = ""  # what tells that it asks
     asks: str = ""  # in its question
-    choices: int = 3
+    choices: tuple[str, ...] = ()  # in each of its choices, at any width
+    hears: str = ""  # how its model hears of a rejection, with the next message
     leaves_out: str = ""  # characters that it does not say
+    session: bool = False  # does it say which conversation it is?
+    goes_on: str = ""  # its word for going on with one
+    leaves: str = ""  # in a command that is to leave its sandbox
+    broken_off: str = ""  # what tells that a person has interrupted it
 
 
 WAYS = {
     "claude": Way(
         "hook Stop", "signal", used=("cached",), reads='CALL Read {"file_path": "FILE"}',
-        asks_by="hook PermissionRequest", asks="Do you want to proceed",
+        asks_by="hook PermissionRequest", asks="Do you want to proceed", choices=("1 Yes", "2 Yes", "3 No"),
+        hears="RESULT The user doesn't want to proceed", session=True, goes_on="--resume", broken_off="screen",
     ),
     "codex": Way(
         "osc7501", "signal", used=("cached",), reads="RUNCMD cat FILE", asks_by="osc7501", asks="Would you like",
+        choices=("(y)", "(p)", "(esc)"), session=True, goes_on="resume", leaves=" ESCALATED", broken_off="osc7501",
     ),
     "copilot": Way(
         "hook agentStop", "record", used=("cached",), reads='CALL view {"path": "FILE"}',
-        asks_by="hook notification", asks="Do you want",
+        asks_by="hook notification", asks="Do you want", choices=("1 Yes", "2 Yes", "3 No"), session=True,
     ),
     "gemini": Way(
         "title", "record", used=("cached", "thoughts"), reads='CALL read_file {"file_path": "FILE"}',
-        asks_by="title", asks="Allow execution", leaves_out="\u200d",
+        asks_by="title", asks="Allow execution", choices=("Allow once", "Allow for this session", "(esc)"),
+        leaves_out="\u200d", broken_off="title",
     ),
     "opencode": Way(
         "events session.idle", "signal", used=("cached",), reads='CALL read {"filePath": "FILE"}',
-        asks_by="events permission.asked", asks="△ Permission required",
+        asks_by="events permission.asked", asks="△ Permission required", choices=("once", "always", "eject"),
     ),
     "qwen": Way(
         "hook Stop", "signal", used=("cached", "thoughts"), reads='CALL read_file {"file_path": "FILE"}',
-        asks_by="hook Notification", asks="Allow execution", choices=4,
+        asks_by="hook Notification", asks="Allow execution", choices=("Yes", "Always", "Always", "(esc)"), session=True,
+        goes_on="--resume", broken_off="screen",
     ),
     "aider": Way("screen", "record", within=1.0),  # it has no tools
 }  # fmt: skip
 
 
-def named(*but: str) -> list[object]:
-    return [pytest.param(name, marks=real(name)) for name in WAYS if name not in but]
+def named(has: str = "by") -> list[object]:
+    """The programs of which something is known."""
+    return [pytest.param(name, marks=real(name)) for name, way in WAYS.items() if getattr(way, has)]
 
 
 @pytest.fixture(scope="module", params=named())
 def house(request: pytest.FixtureRequest) -> Iterator[RealHouse]:
     """One agent of the program, and a person before it."""
-    house = RealHouse(request.param)
-    house.seat()
-    house.send("bob", "PING first", timeout=150)  # it loads what it needs
-    yield house
-    house.close()
+    with lived_in(request.param) as house:
+        yield house
+
+
+FORBIDDEN = ("synapse list; touch more", "synapse reply x --url http://192.0.2.1", "synapse kill bob")
 
 
 @pytest.fixture
@@ -80,6 +90,11 @@ def tools(way: Way) -> Way:
     return way
 
 
+def test_its_first_turn_ends_soon_after_its_model(house: RealHouse) -> None:
+    (first,) = (event for event in house.events(1000) if event["kind"] == "tasks.completed")
+    assert first["at"] - house.stub.answered("first") < 2.0
+
+
 def test_it_says_what_it_does_and_is_done_soon_after_its_model(house: RealHouse, way: Way) -> None:
     for attempt in range(5):  # the machine may have other things to do
         try:
@@ -88,7 +103,9 @@ def test_it_says_what_it_does_and_is_done_soon_after_its_model(house: RealHouse,
         except AssertionError:
             if attempt == 4:
                 raise
-    assert "silent" not in house.status("bob")["live"]
+    live = house.status("bob")["live"]
+    assert "silent" not in live
+    assert len(live.get("session", "")) == (36 if way.session else 0)
 
 
 def test_its_answers_are_word_for_word_those_of_its_model(house: RealHouse, way: Way) -> None:
@@ -113,7 +130,22 @@ def test_a_dialog_is_told_with_its_choices_and_answered_from_outside(house: Real
     assert live["source"] == tools.asks_by
     assert "touch " in live["command"]
     scenes.asks_and_is_answered(house, tools.choices, answer="reject", mark="no")
-    house.send("bob", "go on")  # some tell their model only then
+    assert house.send("bob", "go on").startswith(tools.hears)  # some tell their model only then
+
+
+def test_its_model_may_reply_and_look_without_asking_anybody(house: RealHouse, tools: Way) -> None:
+    said = f"of its own; really{tools.leaves}"
+    assert house.send("bob", f"RUNCMD synapse reply '{said}'", timeout=60) == said
+    house.becomes("bob", "READY")
+    assert house.send("bob", f"RUNCMD synapse list{tools.leaves}").startswith("RESULT ")
+    assert house.ask("waiting") == []
+
+
+@pytest.mark.parametrize("command", FORBIDDEN)
+def test_what_does_more_than_that_is_asked_about(house: RealHouse, tools: Way, command: str) -> None:
+    scenes.is_asked_and_rejected(house, f"RUNCMD {command}{tools.leaves}")
+    assert "bob" in house.names()
+    assert not (house.repo / "more").exists()
 
 
 def test_a_message_waits_for_an_open_dialog(house: RealHouse, tools: Way) -> None:
@@ -136,6 +168,13 @@ def test_it_is_interrupted_in_its_own_way(house: RealHouse) -> None:
     scenes.interrupts(house, "stopped")
 
 
+def test_a_person_who_interrupts_it_makes_it_ready(house: RealHouse, way: Way) -> None:
+    if not way.broken_off:
+        pytest.skip("it is interrupted by more than one key")
+    scenes.a_person_interrupts(house, house.glasses[0])
+    assert house.becomes("bob", "READY")["source"] == way.broken_off
+
+
 @pytest.mark.skipif(not COUNT, reason="not run: SYNAPSE_REAL_COUNT says how many texts")
 @pytest.mark.timeout(1800)
 def test_hundreds_of_texts_arrive_beside_a_busy_process(house: RealHouse) -> None:
@@ -155,6 +194,22 @@ def test_at_other_widths_texts_arrive_cold_and_warm(name: str, columns: int) -> 
         if way.reads:
             live = scenes.asks_and_is_answered(house, way.choices, answer="approve", mark="narrow")
             assert way.asks in live["question"], live
+    finally:
+        house.close()
+
+
+@pytest.mark.parametrize("name", named("goes_on"))
+def test_a_conversation_is_taken_up_again(name: str) -> None:
+    house, way = RealHouse(name), WAYS[name]
+    try:
+        house.real()
+        assert house.send("bob", "PING first", timeout=60) == "PONG first"
+        session = house.status("bob")["live"]["session"]
+        house.synapse("stop", "bob", timeout=60)
+        house.real("bob", way.goes_on, session)
+        assert house.send("bob", "PING again", timeout=60) == "PONG again"
+        live = house.status("bob")["live"]
+        assert (live["source"], live["session"]) == (way.by, session)
     finally:
         house.close()
 
