@@ -33,13 +33,14 @@ NAME, WORKSPACE = "tck", "default"
 STEP = 0.05  # seconds between the states of what is streamed
 AGAIN = 1.0  # seconds until what could not be stored is tried again
 LONG = 5.0  # seconds that a task takes which somebody else wants to subscribe to
+DELAY = 2.0  # seconds by which one can tell whether a send waits for the end
 FILE = b"Generated file content\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """What comes of a message: a question, a refusal, or an answer after so many seconds of work; `chunks` are told on the
-    way. A direct answer is given before anybody can see a task."""
+    way. A direct answer is given before anybody can see a task. `auth`: what it asks for is a login."""
 
     text: str = ""
     note: str = ""
@@ -47,6 +48,7 @@ class Behaviour:
     file: bool = False
     direct: bool = False
     asks: str = ""
+    auth: bool = False
     rejects: str = ""
     chunks: tuple[str, ...] = ()
     works: float = STEP
@@ -63,7 +65,9 @@ def _named_file(**more: Any) -> Part:
 
 BEHAVIOURS = {
     "tck-complete-task": Behaviour(note="Hello from TCK"),
+    "tck-delayed-complete": Behaviour(note="Done after delay", works=DELAY),
     "tck-input-required": Behaviour(asks="What else is there to know?"),
+    "tck-auth-required": Behaviour(asks="Log it in, then say so.", auth=True),
     "tck-reject-task": Behaviour(rejects="rejected"),
     "tck-message-response": Behaviour(text="Direct message response", direct=True),
     "tck-artifact-text": Behaviour(text="Generated text content"),
@@ -258,7 +262,7 @@ class ScriptedAgent:
     def _end(self, piece: _Piece) -> None:
         how = piece.how
         if how.asks:
-            self._ask("tasks.ask", task=piece.id, question=how.asks)
+            self._ask("tasks.ask", task=piece.id, question=how.asks, auth=how.auth)
         elif how.rejects:
             self._ask("tasks.reject", task=piece.id, reason=how.rejects)
         else:

@@ -231,6 +231,7 @@ EXPECTED: dict[str, tuple[str, list[dict[str, Any]] | None]] = {
     ),
     "tck-artifact-data": ("COMPLETED", [{"data": {"key": "value", "count": 42}}]),
     "tck-input-required": ("INPUT_REQUIRED", None),
+    "tck-auth-required": ("AUTH_REQUIRED", None),
     "tck-reject-task": ("REJECTED", None),
     "tck-stream-001": ("COMPLETED", [{"text": "Stream hello from TCK"}]),
     "tck-stream-002": ("COMPLETED", None),
@@ -255,8 +256,22 @@ def test_the_id_of_a_message_says_what_comes_of_it(raw: Raw, prefix: str) -> Non
     (last,) = [one["result"]["statusUpdate"] for one in heard[-1:]]
     assert last["status"]["state"] == f"TASK_STATE_{state}"
     assert {one["id"] for one in heard} == {4}
-    if state == "INPUT_REQUIRED":
+    if state.endswith("_REQUIRED"):
         raw.result("CancelTask", {"id": last["taskId"]})
+
+
+def test_a_send_waits_for_the_end_unless_it_is_to_return_at_once(raw: Raw) -> None:
+    task = raw.send("tck-delayed-complete")
+    assert (task["status"]["state"], task["status"]["message"]["parts"]) == (
+        "TASK_STATE_COMPLETED", [{"text": "Done after delay"}],
+    )  # fmt: skip
+    at_once = {"message": message("tck-delayed-complete"), "configuration": {"returnImmediately": True}}
+    begun = raw.result("SendMessage", at_once)["task"]
+    assert begun["status"]["state"] in ("TASK_STATE_SUBMITTED", "TASK_STATE_WORKING")
+    answer = raw.http.post(f"{raw.base}/message:send", json=at_once).json()["task"]
+    assert answer["status"]["state"] in ("TASK_STATE_SUBMITTED", "TASK_STATE_WORKING")
+    for one in (begun, answer):
+        raw.result("CancelTask", {"id": one["id"]})
 
 
 def test_a_file_and_a_status_and_a_message_as_they_are_wanted(raw: Raw) -> None:

@@ -132,6 +132,17 @@ async def test_several_questions_stand_open_while_other_work_goes_on(ada: Peer) 
     assert (await ends(ada, open_[1]))["state"] == "canceled"
 
 
+async def test_a_login_is_asked_for_by_a_task_that_goes_on_afterwards(ada: Peer) -> None:
+    task = await ask(ada, "tck-auth-required-1")
+    assert told(await ends(ada, task, "auth-required"))
+    await ada("tasks.say", task=task, text="I have", message_id="tck-complete-task-2")
+    assert told(await ends(ada, task)) == "Hello from TCK"
+    given_up = await ask(ada, "tck-auth-required-1")
+    await ends(ada, given_up, "auth-required")
+    await ada("tasks.cancel", task=given_up)
+    assert (await ends(ada, given_up))["state"] == "canceled"
+
+
 async def test_what_is_said_to_a_question_may_say_what_comes_of_it(ada: Peer) -> None:
     task = await ask(ada, "tck-input-required-1")
     await ends(ada, task, "input-required")
