@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import termios
+import time
 from types import FrameType
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from synapse.runner.frames import Hello
 from synapse.runner.user_terminal import ENDING, PENDING, UserTerminal
 
 ANSWER_WITHIN = 5.0  # seconds
+LEAVE_WITHIN = 0.3  # seconds for the runner to say how to leave the terminal, when a signal ends this
 NOTICED = (*ENDING, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
 
 
@@ -107,6 +109,8 @@ class Attachment:
         self._to_terminal = bytearray()
         self._to_runner = bytearray()
         self._parting: Parting | None = None
+        self._leaving: Parting | None = None  # a signal has come, and the runner is asked for the terminal's modes ...
+        self._until = 0.0  # ... until then (monotonic)
         self._woken, self._wake = os.pipe()
 
     def run(self, hello: Hello, typed: bytes) -> Parting:
@@ -139,7 +143,11 @@ class Attachment:
         writes = [self._terminal.writes] if self._to_terminal else []
         if self._to_runner:
             writes.append(self._connection.fileno())
-        readable, writable, _ = select.select(reads, writes, [])
+        patience = max(0.0, self._until - time.monotonic()) if self._leaving else None
+        readable, writable, _ = select.select(reads, writes, [], patience)
+        if self._leaving and time.monotonic() >= self._until:
+            self._end_on_a_free_line(self._leaving)
+            return
         if self._woken in readable:
             self._signals()
         if self._connection.fileno() in readable:
@@ -204,12 +212,12 @@ class Attachment:
             status, ended = frames.decode_end(payload)
             self._parting = Parting(status, ended=ended)
         elif kind == frames.GOODBYE:
-            self._parting = Parting(*frames.decode_end(payload))
+            self._parting = self._leaving or Parting(*frames.decode_end(payload))
 
     def _end_on_a_free_line(self, parting: Parting) -> None:
         """Nobody can say any more where the picture ends."""
         self._terminal.undo += b"\r\n"
-        self._parting = self._parting or parting
+        self._parting = self._parting or self._leaving or parting
 
     def _line(self, text: str) -> bytes:
         """A line at the bottom, in reverse, that leaves cursor and colours alone."""
@@ -243,7 +251,16 @@ class Attachment:
             elif number == signal.SIGCONT:
                 self._resume()
             elif number in ENDING:
-                self._end_on_a_free_line(Parting(-number, "ended by a signal"))
+                self._end_by(number)
+
+    def _end_by(self, number: int) -> None:
+        """The modes that we were told of may be some output behind: ask for those of now; a second signal ends at once."""
+        if self._leaving:
+            self._end_on_a_free_line(self._leaving)
+            return
+        self._leaving = Parting(-number, "ended by a signal")
+        self._until = time.monotonic() + LEAVE_WITHIN
+        self._send(frames.LEAVE)
 
     def _suspend(self) -> None:
         """Give the terminal back to the shell and stop, with the whole job, as the kernel does at Ctrl-Z.

@@ -17,7 +17,7 @@ HELLO = ord("h")  # who it is, first and once
 INPUT = ord("i")  # bytes as its terminal gave them
 RESIZE = ord("r")  # columns, rows
 CONTINUE = ord("c")  # it was stopped with the child and is in the foreground again
-LEAVE = ord("d")  # it goes, and the agent lives on
+LEAVE = ord("d")  # a signal ends it: how must it leave its terminal now?
 WHERE = ord("w")  # in place of a hello: who looks, and from where
 
 # The runner says:

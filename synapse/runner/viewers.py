@@ -182,7 +182,7 @@ class Viewers:
         for place, token in enumerate(tokens):
             if match_key(token, viewer.hello.detach_key):
                 self._take(viewer, tokens[:place])
-                self.wants_to_leave(viewer)
+                self._detach(viewer)
                 return
         self._take(viewer, tokens)
 
@@ -200,7 +200,12 @@ class Viewers:
         if self._child.stopped:
             self._child.proceed()
 
-    def wants_to_leave(self, viewer: Viewer) -> None:
+    def must_leave(self, viewer: Viewer) -> None:
+        self._detach(viewer)
+        if viewer.hello.owner:
+            self.on_owner_gone()
+
+    def _detach(self, viewer: Viewer) -> None:
         self._focus.set(viewer, False)
         self._leaving.prepare(viewer)
         viewer.part(frames.GOODBYE, frames.encode_end(0, "detached"))

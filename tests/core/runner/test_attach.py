@@ -152,6 +152,30 @@ def test_modes_seen_on_are_undone_however_it_ends(agents: Agents, how: str) -> N
         assert undone in glass.seen, undone
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_modes_set_a_moment_before_a_signal_are_undone(agents: Agents, number: int) -> None:
+    glass = agents.run("bash", "-c", r"read -rsn1; printf 'x\x1b['; read -t 0.005; printf '?1049hready'; cat")
+    glass.type("x")
+    glass.expect("ready")
+    os.kill(glass.pid, number)
+    assert glass.end() == -number
+    assert b"\x1b[?1049l" in glass.seen
+
+
+def test_a_signal_ends_a_viewer_whose_runner_does_not_answer(agents: Agents) -> None:
+    path = agents.path()
+    glass = agents.run("bash", "-c", rf"printf '{MODES_ON}'; read -t 0.5; printf ready; cat", path=path)
+    glass.expect("ready")
+    runner, _ = agents.pids(path)
+    os.kill(runner, signal.SIGSTOP)
+    try:
+        os.kill(glass.pid, signal.SIGTERM)
+        assert glass.end() == -signal.SIGTERM
+    finally:
+        os.kill(runner, signal.SIGCONT)
+    assert b"\x1b[?1049l" in glass.seen
+
+
 def test_a_plain_program_leaves_nothing_to_undo(agents: Agents) -> None:
     glass = agents.run("echo", "plain")
     glass.expect("plain\r\n")
