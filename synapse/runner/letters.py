@@ -13,7 +13,9 @@ from synapse.runner.profile import Profile
 from synapse.runner.terminal import Mark
 
 ALWAYS_BY_FILE = 102_400  # bytes
+WIDEST = 2000  # characters of a line in a file: the tools by which some agents read it leave out the rest
 LONGEST_LINE = 1000  # bytes that a line reader surely takes: macOS cuts at 1,024, Linux at 4,095
+_WIDE = re.compile(rf".{{{WIDEST}}}(?=.)")
 _UNSAFE = re.compile(r"[^\w.+-]", re.ASCII)
 
 
@@ -63,6 +65,11 @@ def header(message: Message) -> str:
     return f"A2A: {from_}{'[REPLY EXPECTED] ' if message.reply_expected else ''}"
 
 
+def folded(text: str) -> str:
+    """The text with a line break behind every so many characters of a line."""
+    return _WIDE.sub(r"\g<0>\n", text)
+
+
 class Letters:
     """Writes out what is to be typed; keeps long texts in a folder of this user's, for an hour."""
 
@@ -83,7 +90,10 @@ class Letters:
         whole = head + (text if bracketed else text.replace("\t", "    "))  # a tab that is no paste completes words
         if self._fits(text, whole, bracketed, canonical):
             return whole
-        return f"{head}The message is long: read it in {self._put(message.id, text)}"
+        lines = folded(text)
+        note = "" if lines == text else f" (where a line has {WIDEST} characters it goes on in the next)"
+        path = self._write(f"{message.id}.txt", f"{lines}\n".encode())
+        return f"{head}The message is long: read it in {path}{note}"
 
     def _fits(self, text: str, whole: str, bracketed: bool, canonical: bool) -> bool:
         if len(text) > self._longest or len(text.encode()) > ALWAYS_BY_FILE:
@@ -96,9 +106,6 @@ class Letters:
         """Where an attachment lies now, under a name that is safe to type."""
         name = _UNSAFE.sub("_", os.path.basename(str(message.attachments[number].get("name", ""))))[-80:]
         return self._write(f"{message.id}-{number + 1}-{name.lstrip('.-') or 'file'}", content)
-
-    def _put(self, id: str, text: str) -> str:
-        return self._write(f"{id}.txt", f"{text}\n".encode())
 
     def _write(self, name: str, content: bytes) -> str:
         paths.make_private(self._folder)

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from synapse.runner.letters import folded
 from tests.core.runner.attached import Glass
 from tests.e2e.hubs import until
 from tests.real.kit import RealHouse
@@ -175,11 +176,13 @@ def fails_with_its_reason(house: RealHouse, within: float = 5.0, name: str = "bo
 
 
 def a_letter_is_read(house: RealHouse, call: str, name: str = "bob") -> None:
-    """A long message comes as a file, which its model may read without asking anybody; `call` is what reads FILE."""
-    assert "read it in" in house.send(name, "a long one\n" * 600)
-    letter = max((house.data / "letters").glob("*.txt"), key=lambda path: path.stat().st_mtime)
-    assert house.send(name, call.replace("FILE", str(letter))).startswith("RESULT")
-    assert any("a long one" in (note["result"] or "") for note in house.stub.notes())
+    """A long message comes as a file, which its model may read whole without asking anybody; `call` is what reads FILE."""
+    for text in ("a long one\n" * 600, " ".join(map(str, range(1500)))):
+        assert "read it in" in house.send(name, text)
+        letter = max((house.data / "letters").glob("*.txt"), key=lambda path: path.stat().st_mtime)
+        assert house.send(name, call.replace("FILE", str(letter))).startswith("RESULT")
+        read = [note["result"] for note in house.stub.notes() if note["result"]][-1]
+        assert all(line in read for line in folded(text).splitlines())
     assert house.ask("waiting") == []
 
 

@@ -57,6 +57,13 @@ def test_what_the_program_would_not_take_goes_by_a_private_file(
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
+def test_a_line_in_a_file_is_no_longer_than_every_agent_can_read_it(letters: Letters) -> None:
+    text = "\n".join(("é" * 2000, "y" * 4001, "", "z"))
+    typed = letters.typed(message(text), bracketed=True, canonical=False)
+    path = Path(typed.removesuffix(" (where a line has 2000 characters it goes on in the next)").rpartition(" ")[2])
+    assert path.read_text() == "\n".join(("é" * 2000, "y" * 2000, "y" * 2000, "y", "", "z", ""))
+
+
 def test_a_line_for_a_line_reader_is_measured_in_bytes_with_its_header(tmp_path: Path) -> None:
     letters = Letters(Profile("plain"), str(tmp_path))
     for text, fits in (("x" * 995, True), ("x" * 996, False), ("é" * 497, True), ("é" * 498, False)):
