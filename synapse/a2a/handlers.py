@@ -11,7 +11,7 @@ import msgspec
 from synapse.a2a import errors, model
 from synapse.a2a.errors import A2AError, invalid
 from synapse.a2a.feed import Feeds, Follower, Item, first
-from synapse.a2a.incoming import Incoming, incoming, metadata_of
+from synapse.a2a.incoming import Incoming, answering, incoming, metadata_of
 from synapse.a2a.reading import (
     STATES,
     ListIn,
@@ -93,9 +93,10 @@ class Handlers:
         message = request.message
         if message is None:
             raise invalid("message", "it is missing.")
-        found = incoming(message)
+        found, choice, along = incoming(message), "", ""
         if message.task_id:
             await self._check_open(call, message.task_id, message.context_id)
+            choice, along = answering(found)
         parameters = {
             **await self._stored(call, found),
             "message_id": message.message_id,
@@ -108,9 +109,7 @@ class Handlers:
         if message.task_id:
             if push is not None:
                 await self.set_push(call, msgspec.structs.replace(push, task_id=message.task_id))
-            choice = _choice(found)
-            del parameters["attachments"]
-            reply = await call.verb("tasks.say", task=message.task_id, choice=choice, **parameters)
+            reply = await call.verb("tasks.say", task=message.task_id, choice=choice, along=along, **parameters)
         else:
             if push is not None:
                 await call.verb("push.check", **_pushing(push))
@@ -284,22 +283,6 @@ def _begun(task: Task, said: Said) -> TaskView:
         id=task.id, context=context_of(task.id, task.context), box=task.box, agent="", requester="", state=task.state,
         at=task.since, status_at=task.since, position=task.position, history=[said],
     )  # fmt: skip
-
-
-def _choice(found: Incoming) -> str:
-    """Which choice a message means, where it says so as data: `{"choice": 2}`, `{"choice": "Yes"}`, `{"approve": true}`."""
-    for part, _ in found.parts:
-        if part["kind"] == "data" and "value" in part:
-            data = msgspec.json.decode(part["value"])
-            if isinstance(data, dict):
-                choice = data.get("choice", data.get("approve"))
-                if isinstance(choice, float) and choice.is_integer():
-                    choice = int(choice)  # numbers of some clients are all doubles
-                if isinstance(choice, bool):
-                    return "yes" if choice else "no"
-                if isinstance(choice, int | str):
-                    return str(choice)
-    return ""
 
 
 def _priority(metadata: dict[str, Any] | None) -> int:

@@ -40,6 +40,7 @@ class Incoming:
     parts: list[tuple[dict[str, Any], Content | None]]
     attachments: list[tuple[str, Content]]
     contents: list[Content]
+    words: list[str] = field(default_factory=list)  # what an agent reads of each part; "" for a file
 
     def stored(self) -> dict[str, Any]:
         """The parameters of `tasks.submit`, once the contents are stored."""
@@ -58,6 +59,40 @@ class Incoming:
             extensions=tuple(message.extensions),
             references=tuple(message.reference_task_ids),
         )
+
+
+def answering(found: Incoming) -> tuple[str, str]:
+    """Which choice a message means ("": its text says so), and what else it says. A choice may be said as data
+    (`{"choice": 2}`, `{"choice": "Yes"}`, `{"approve": true}`); else it is the first text of several parts."""
+    words = found.words
+    for place, (part, _) in enumerate(found.parts):
+        choice = _choice(json.decode(part["value"])) if part["kind"] == "data" and "value" in part else ""
+        if choice:
+            return choice, _rest(found, words[:place] + words[place + 1 :])
+    first = next((place for place, (part, _) in enumerate(found.parts) if part["kind"] == "text"), -1)
+    if len(found.parts) < 2 or first < 0 or len(words[first]) > INLINE:
+        return "", ""
+    return words[first].strip(), _rest(found, words[:first] + words[first + 1 :])
+
+
+def _choice(data: Any) -> str:
+    choice = data.get("choice", data.get("approve")) if isinstance(data, dict) else ""
+    if isinstance(choice, float) and choice.is_integer():
+        choice = int(choice)  # numbers of some clients are all doubles
+    if isinstance(choice, bool):
+        return "yes" if choice else "no"
+    return str(choice) if isinstance(choice, int | str) else ""
+
+
+def _rest(found: Incoming, words: list[str]) -> str:
+    """What is told besides; a long text goes as a file."""
+    rest = "\n\n".join(word for word in words if word.strip())
+    if len(rest) <= INLINE:
+        return rest
+    held = Content(rest.encode())
+    found.contents.append(held)
+    found.attachments.append(("message.txt", held))
+    return ""
 
 
 def _piece(part: dict[str, Any], held: Content | None) -> Piece:
@@ -83,7 +118,7 @@ def incoming(message: MessageIn) -> Incoming:
     words: list[str] = []
     for number, part in enumerate(message.parts):
         _take(found, words, part, f"message.parts[{number}]", number)
-    found.text = "\n\n".join(word for word in words if word.strip())
+    found.text, found.words = "\n\n".join(word for word in words if word.strip()), words
     if not found.text and not found.attachments:
         raise invalid("message.parts", "there is nothing in them.")
     found.text = found.text or _NO_TEXT
@@ -115,6 +150,7 @@ def _take(found: Incoming, words: list[str], part: PartIn, where: str, number: i
     if kind == "raw":
         held = Content(_bytes(value, where))
         found.attachments.append((name, held))
+        words.append("")
     else:
         text = json.encode(value).decode() if kind == "data" else value
         if kind == "url" and not _URL.match(text):
@@ -127,6 +163,7 @@ def _take(found: Incoming, words: list[str], part: PartIn, where: str, number: i
             attached = Content(text.encode())
             found.contents.append(attached)
             found.attachments.append((name, attached))
+            words.append("")
         else:
             words.append(_shown(kind, text, part))
     if held is not None:

@@ -73,10 +73,12 @@ class Deliveries:
         mailbox, tasks = self._hub.state.get(Mailbox), self._hub.state.get(Tasks)
         held = [mailbox.get(box, id) for id in runner.offered]
         runner.offered = {m.id for m in held if m is not None and m.state == QUEUED}
-        head = mailbox.head(box, runner.offered)
+        current = tasks.current(key)
+        along = mailbox.along(current.id, runner.offered) if current is not None else None
+        head = along or mailbox.head(box, runner.offered)
         if head is None:
             return
-        busy = tasks.current(key) is not None or mailbox.typing(box) is not None
+        busy = (current is not None and along is None) or mailbox.typing(box) is not None
         if (busy or runner.offered) and (head.priority < URGENT or self._urgent_offered(mailbox, box, runner)):
             return
         runner.offered.add(head.id)

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from sys import intern
 
 import msgspec
@@ -98,6 +98,7 @@ class Mailbox:
         self._boxes: dict[str, dict[str, Message]] = {}  # each in the order of positions
         self._queues: dict[str, list[tuple[int, int, str]]] = {}
         self._typing: dict[str, Message] = {}  # by box
+        self._along: dict[str, dict[str, Message]] = {}  # task -> what comes along with it, behind its first message
         self.dead: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_KEPT)
 
     def apply(self, event: Event) -> None:
@@ -110,6 +111,8 @@ class Mailbox:
                 message = Message(
                     id=id, box=box, sender=sender, position=position, at=at, role=role, task=task, priority=priority
                 )
+                if task and task != id:
+                    self._along.setdefault(task, {})[id] = message
                 if box in boxes:
                     boxes[box][id] = message
                 else:
@@ -127,6 +130,8 @@ class Mailbox:
             self.dead = deque((letter for letter in self.dead if letter.id not in gone), DEAD_LETTERS_KEPT)
         elif isinstance(body, (Completed, Failed, Canceled, Rejected)):
             self._take(body.box, body.task)
+            for message in list(self._along.get(body.task, {}).values()):
+                self._take(message.box, message.id)
         else:
             self._move(event.position, body)
 
@@ -154,6 +159,8 @@ class Mailbox:
 
     def _put(self, message: Message) -> None:
         self._boxes.setdefault(message.box, {})[message.id] = message
+        if message.task and message.task != message.id:
+            self._along.setdefault(message.task, {})[message.id] = message
         self._place(message)
 
     def _take(self, box: str, id: str) -> Message | None:
@@ -163,6 +170,11 @@ class Mailbox:
             self._unplace(message)
             if not messages:
                 del self._boxes[box]
+            along = self._along.get(message.task)
+            if along is not None:
+                along.pop(id, None)
+                if not along:
+                    del self._along[message.task]
         return message
 
     def _place(self, message: Message) -> None:
@@ -257,6 +269,11 @@ class Mailbox:
     def typing(self, box: str) -> Message | None:
         """What is now being typed into the terminal of the box's owner."""
         return self._typing.get(box)
+
+    def along(self, task: str, without: Collection[str] = ()) -> Message | None:
+        """What is to be delivered next of that which comes along with a task, apart from those in `without`."""
+        queued = (m for m in self._along.get(task, {}).values() if m.state == QUEUED and m.id not in without)
+        return next(queued, None)
 
     def queued(self, box: str) -> int:
         """How many wait to be delivered."""

@@ -16,6 +16,7 @@ from synapse.hub.facts import (
     Sent,
     Submitted,
 )
+from synapse.hub.following import goes_on
 from synapse.hub.loop import Call
 from synapse.hub.mailbox import Mailbox
 from synapse.hub.manifest import CLASS, route
@@ -269,6 +270,8 @@ def reply(call: Call, request: ReplyRequest) -> ReplyReply:
         end_task(
             call, task, Failed, text=request.text or request.fail, blob=request.blob, reason="agent", source="reply"
         )
+    elif goes_on(call, task, text=request.text, blob=request.blob):
+        return ReplyReply(task_id=task.id, position=call.reached, state="working")
     else:
         end_task(call, task, Completed, text=request.text, blob=request.blob, source="reply")
     return ReplyReply(task_id=task.id, position=call.reached, state="failed" if request.fail else "completed")

@@ -18,7 +18,7 @@ def typing(call: Call, request: MessageRequest) -> MessageReply:
     current, typing = tasks.current(call.by), call.state(Mailbox).typing(me.box)
     if typing is not None:
         raise Refused("busy", f"Message {typing.id} is being typed: one at a time.")
-    if current is not None and message.priority < URGENT:
+    if current is not None and message.priority < URGENT and message.task != current.id:
         raise Refused("busy", f"Task {current.id} is in the terminal: one at a time.")
     call.emit(Typing(id=message.id, box=me.box, sender=message.sender, agent=call.by), message.id)
     return MessageReply(id=message.id, position=call.reached, state=TYPING)

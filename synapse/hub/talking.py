@@ -9,6 +9,7 @@ from synapse.errors import BadRequest, NotFound, Refused
 from synapse.hub.agents import CLIENT, Agent, Agents
 from synapse.hub.approving import AnswerRequest, decide, place_of, standing
 from synapse.hub.facts import Attachment, MessageAdded, Part, Resumed, Sent
+from synapse.hub.following import send_along
 from synapse.hub.loop import Call
 from synapse.hub.messages import SendRequest, check, check_blob, check_parts, find, send_one
 from synapse.hub.tasks import Finished, Task, Tasks, context_of
@@ -72,16 +73,23 @@ def submit(call: Call, request: SubmitRequest) -> SubmitReply:
 
 
 class SayRequest(_Message, kw_only=True):
-    """`choice` is a choice's number or text, or yes or no; without it, the text says which."""
+    """`choice` is a choice's number or text, or yes or no; without it, the text says which. `along` is what the agent is
+    told besides, with the attachments, once it has taken the choice."""
 
     task: str
     choice: str = ""
+    along: str = ""
+    attachments: tuple[Attachment, ...] = ()
 
 
 @change("tasks.say", spill="text")
 def say(call: Call, request: SayRequest) -> SubmitReply:
     """Answer what a task asks back: the question on its agent's screen, or the agent itself."""
     _check(request)
+    for blob in (blob for each in request.attachments for blob in each.blobs):
+        check_blob(blob)
+    if len(request.along) > LONGEST_METADATA:
+        raise BadRequest("too_large", "What comes along is up to 64 kB: longer texts go as attachments.")
     task = call.state(Tasks).get(request.task)
     if not call.session.admin and task.requester != call.state(Agents).box_of(call.session):
         raise NOBODY
@@ -96,6 +104,8 @@ def say(call: Call, request: SayRequest) -> SubmitReply:
     _add(call, request, task.id, task.box, task.requester)
     if agent is not None and agent.socket:
         _choose(call, agent, request.choice or request.text)
+        if request.along or request.attachments:
+            send_along(call, task, request.along, request.attachments)
     elif agent is None or agent.type == CLIENT:
         _tell(call, request, task)
     call.emit(Resumed(task=task.id, box=task.box, requester=task.requester), task.id)
@@ -119,7 +129,7 @@ def _add(call: Call, request: _Message, id: str, box: str, requester: str) -> No
         box=box,
         requester=requester,
         id=request.message_id or id,
-        parts=request.parts,
+        parts=request.parts or _as_parts(request),
         metadata=request.metadata,
         extensions=request.extensions,
         references=request.references,
@@ -127,6 +137,17 @@ def _add(call: Call, request: _Message, id: str, box: str, requester: str) -> No
         blob="" if isinstance(request, SubmitRequest) else request.blob,
     )
     call.emit(said, id)
+
+
+def _as_parts(request: _Message) -> tuple[Part, ...]:
+    """A text with files as it is kept where nobody has said what it is made of."""
+    if not isinstance(request, SayRequest) or not request.attachments:
+        return ()
+    text = Part(kind="text", value=request.text, blobs=(request.blob,) if request.blob else ())
+    return (
+        text,
+        *(Part(kind="raw", blobs=a.blobs, size=a.size, filename=a.name) for a in request.attachments),
+    )
 
 
 def _choose(call: Call, agent: Agent, word: str) -> None:
@@ -167,6 +188,7 @@ def _tell(call: Call, request: SayRequest, task: Task) -> None:
             name=author.name if author and author.chosen else "",
             agent_id=author.id if author else "",
             reply_to=task.id,
+            attachments=request.attachments,
         ),
         task.id + "-" + str(call.position),
     )

@@ -127,7 +127,7 @@ class _Folding:
         self._texts = texts
         self._log = log
         self._labels = labels
-        self._asked = False  # the first message is there
+        self._asked = 0  # where the first message was sent
         self.view = TaskView(
             id=task, context="", box="", agent="", requester="", state="submitted", at=0.0, status_at=0.0, position=0
         )
@@ -145,10 +145,10 @@ class _Folding:
             view.requester = self._labels.get(body.requester) or body.requester.rpartition("/")[2]
         elif isinstance(body, Sent):
             if not self._asked and body.task == view.id:
-                self._asked = True
+                self._asked = position
                 view.history.append(Said(id=body.id, role="user", at=at, parts=[self._text(body.text, body.blob)]))
         elif isinstance(body, MessageAdded):
-            self._said(at, body)
+            self._said(position, at, body)
         elif isinstance(body, Working | Resumed):
             self._state(at, "working")
         elif isinstance(body, InputRequired):
@@ -160,8 +160,8 @@ class _Folding:
         elif type(body) in ENDS:
             self._ended(at, position, body)
 
-    def _said(self, at: float, body: MessageAdded) -> None:
-        first = self.view.history[0] if self.view.history else None
+    def _said(self, position: int, at: float, body: MessageAdded) -> None:
+        first = self.view.history[0] if position == self._asked else None
         parts = pieces(self._texts, self._log, body.parts)
         if not parts and (body.text or body.blob):
             parts = [self._text(body.text, body.blob)]
@@ -169,10 +169,10 @@ class _Folding:
             id=body.id, role=body.role, at=at, parts=parts, metadata=body.metadata, extensions=body.extensions,
             references=body.references,
         )  # fmt: skip
-        if first is not None and first.id == self.view.id:  # the first message, as its author wrote it
+        if first is not None:  # the first message, as its author wrote it
             said.parts = parts or first.parts
             self.view.history[0] = said
-        else:
+        elif all(one.id != said.id or one.role != "agent" for one in self.view.history):  # told twice, by it and of it
             self._spoken()
             self.view.history.append(said)
 

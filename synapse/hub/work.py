@@ -6,6 +6,7 @@ from synapse.errors import NotFound, Refused
 from synapse.hub.agents import Agents
 from synapse.hub.ending import end_task
 from synapse.hub.facts import Canceled, Completed, Failed, InputRequired, Part, Rejected, Resumed, WaitEnded
+from synapse.hub.following import goes_on
 from synapse.hub.loop import Call
 from synapse.hub.messages import check_blob, check_parts, refuse_circle
 from synapse.hub.tasks import INTERRUPTED, Task, Tasks
@@ -81,6 +82,8 @@ def complete(call: Call, request: CompleteRequest) -> TaskReply:
     said = request.text.strip() or request.blob or request.parts or request.note
     text = request.text if said else MISSING
     usage = {name[:40]: max(0, count) for name, count in list(request.usage.items())[:20]}
+    if not request.failed and goes_on(call, task, text=text, blob=request.blob, parts=request.parts):
+        return TaskReply(task_id=task.id, state="working", position=call.reached)
     if request.failed:
         end_task(
             call, task, Failed, text=text, blob=request.blob, source=request.source, usage=usage,

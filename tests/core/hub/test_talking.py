@@ -1,9 +1,11 @@
 """Conversations: work asked for by a protocol, what its task asks back, and the whole of it read again."""
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
 
+from synapse.hub.sessions import Session
 from synapse.testing import Bench, Peer
 from synapse.verb import Permission
 
@@ -183,3 +185,76 @@ async def test_a_reader_alone_submits_nothing(bench: Bench) -> None:
     await bench.agent("bob")
     peer = bench.client("ann", permissions=frozenset({Permission.READ}))
     assert (await peer.refused("tasks.submit", to="bob", text="x")).code == "not_permitted"
+
+
+async def stored(peer: Peer, content: bytes, name: str) -> dict[str, Any]:
+    """A file to go along."""
+    blob = (await peer("blobs.put", content=b64encode(content).decode()))["blob"]
+    return {"name": name, "size": len(content), "blobs": [blob]}
+
+
+async def test_what_comes_with_an_answer_reaches_the_agent_within_the_task_before_any_other(bench: Bench) -> None:
+    bob, kim, task = await asked(bench)
+    await kim("messages.send", to="bob", text="something else", priority=4)
+    file = await stored(kim, b"colours", "c.txt")
+    await kim("tasks.say", task=task, text="1 and c.txt", choice="1", along="in these", attachments=[file])
+    assert (await bob.frame("answer"))["choice"] == 0
+    frame = await bob.frame("deliver")
+    assert (frame["task"], frame["text"], frame["attachments"]) == (task, "in these", [file])
+    assert frame["reply_expected"]
+    await bob("prompts.report", id="p-abcdef", outcome="done")
+    assert (await bob("tasks.complete", task=task, text="It is gone."))["state"] == "working"
+    await bob("messages.typing", id=frame["id"])
+    await bob("messages.delivered", id=frame["id"])
+    assert (await bob("tasks.complete", task=task, text="Painted."))["state"] == "completed"
+    told = await kim("tasks.get", task=task)
+    assert [one["role"] for one in told["history"]] == ["user", "agent", "user", "agent"]
+    assert told["history"][0]["parts"][0]["value"] == "remove x"
+    assert told["history"][2]["parts"][1]["filename"] == "c.txt"
+    assert told["history"][3]["parts"][0]["value"] == "It is gone."
+    assert told["answer"][0]["value"] == "Painted."
+    assert (await bob.frame("deliver"))["text"] == "something else"
+    bench.check()
+
+
+async def test_it_reaches_the_agent_also_when_that_has_answered_by_itself_or_the_hub_begins_anew(bench: Bench) -> None:
+    bob, kim, task = await asked(bench)
+    file = await stored(kim, b"x", "x.bin")
+    await kim("tasks.say", task=task, text="1", attachments=[file])
+    assert (await bob("messages.reply", text="done", to=task))["state"] == "working"
+    await bench.restart()
+    key, bob, kim = bob.key, bench.peer(Session(workspace="w", user="kim")), bench.person()
+    await bob("agents.attach", key=key, live={"status": "READY"})
+    frame = await bob.frame("deliver")
+    assert (frame["task"], frame["text"]) == (task, "This came with the answer to what you asked.")
+    await bob("messages.typing", id=frame["id"])
+    await bob("messages.delivered", id=frame["id"])
+    assert (await bob("messages.reply", text="seen", to=task))["state"] == "completed"
+    assert (await kim("tasks.get", task=task))["answer"][0]["value"] == "seen"
+    bench.check()
+
+
+async def test_of_a_task_that_ends_otherwise_it_goes_along_into_nothing(bench: Bench) -> None:
+    bob, kim, task = await asked(bench)
+    await kim("tasks.say", task=task, text="1", attachments=[await stored(kim, b"x", "x.bin")])
+    await kim("tasks.cancel", task=task)
+    assert not (await bob("messages.inbox")).get("messages")
+    bench.check()
+
+
+async def test_files_reach_who_has_no_terminal_with_the_note(bench: Bench) -> None:
+    ann, kim = bench.client("ann"), bench.person()
+    await ann("agents.here")
+    task = (await kim("tasks.submit", to="ann", text="which colour?"))["task_id"]
+    await ann("messages.read", id=task)
+    await ann("tasks.ask", task=task, question="light or dark?")
+    await kim("tasks.say", task=task, text="as here", attachments=[await stored(kim, b"dark", "d.txt")])
+    [note] = [one for one in (await ann("messages.inbox"))["messages"] if one["text"] == "as here"]
+    assert note["role"] == "note"
+
+
+async def test_what_comes_along_is_bounded(bench: Bench) -> None:
+    _, kim, task = await asked(bench)
+    assert (await kim.refused("tasks.say", task=task, text="1", along="x" * 70_000)).code == "too_large"
+    wrong = {"name": "x", "size": 1, "blobs": ["../x"]}
+    assert (await kim.refused("tasks.say", task=task, text="1", attachments=[wrong])).code == "bad_blob"
