@@ -48,6 +48,7 @@ class Link:
         self._live: dict[str, Any] = {"status": "STARTING"}
         self._connection: aio.Connection | None = None
         self._attached = False
+        self._handed: list[dict[str, Any]] = []  # over, before we knew that we are accepted
         self._reports: deque[_Report] = deque()
         self._wake = asyncio.Event()
         self._lost = asyncio.Event()
@@ -154,6 +155,7 @@ class Link:
             "workspace": self._join.get("workspace", ""),
         }
         self._lost.clear()
+        self._handed.clear()
         self._connection = await aio.connect(self._path, hello, self._frame, self._gone)
         if self._connection.closed:  # between its welcome and now
             self._connection = None
@@ -173,6 +175,9 @@ class Link:
             self.agent = await self._joined()
             self.agent = await self._connection.ask("agents.attach", {"key": self.agent["key"], "live": self._live})
         self._attached = self._connection is not None
+        handed, self._handed = self._handed, []
+        for params in handed if self._attached else ():
+            self.on_deliver(params)
 
     def _gone(self, connection: aio.Connection) -> None:
         if connection is self._connection:
@@ -181,7 +186,10 @@ class Link:
 
     def _frame(self, method: str, params: dict[str, Any]) -> None:
         if method == "deliver":
-            self.on_deliver(params)
+            if self._attached:
+                self.on_deliver(params)
+            else:  # right behind the hub's yes, which this has not heard yet
+                self._handed.append(params)
         elif method == "answer":
             self.on_answer(params)
         elif method == "notice":

@@ -183,6 +183,23 @@ async def test_what_was_handed_over_is_forgotten_before_a_new_hub_hands_over(lin
     assert heard == ["back", "m-1"]
 
 
+async def test_what_is_handed_over_right_behind_the_hub_s_yes_is_heard_when_that_is_known(link: Link, hub: Hub) -> None:
+    heard: list[Any] = []
+    link.on_deliver = lambda params: heard.append((params["id"], link.connected))
+
+    def attach(params: dict[str, Any]) -> Any:
+        hub.push("deliver", id="m-1")
+        return AGENT
+
+    hub.answers["agents.attach"] = attach
+    for number in range(1, 3):
+        hub.drop()
+        await until(lambda number=number: len(heard) == number)
+    hub.push("deliver", id="m-2")
+    await until(lambda: len(heard) == 3)
+    assert heard == [("m-1", True), ("m-1", True), ("m-2", True)]
+
+
 async def test_a_dead_hub_is_replaced_by_its_runners(link: Link, hub: Hub, starts: list[bool]) -> None:
     await hub.close()
     await until(lambda: starts)
