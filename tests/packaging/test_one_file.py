@@ -157,8 +157,9 @@ def test_a_cache_that_cannot_be_one_is_said_with_what_to_do(tmp_path: Path) -> N
     file = box(tmp_path)
     (tmp_path / ".cache").mkdir()
     place = tmp_path / ".cache" / "synapse"
-    for make in (lambda: place.write_text(""), lambda: (place.unlink(), place.symlink_to(tmp_path / "nowhere"))):
-        make()
+    for what in ("a file", "a link to nowhere"):
+        place.unlink(missing_ok=True)
+        place.write_text("") if what == "a file" else place.symlink_to(tmp_path / "nowhere")
         done = called(file, home=tmp_path)
         assert (done.returncode, done.stderr) == (
             1, f"synapse: {place} cannot be written: name another folder by XDG_CACHE_HOME (an absolute path).\n",

@@ -192,12 +192,11 @@ async def test_what_is_handed_over_right_behind_the_hub_s_yes_is_heard_when_that
         return AGENT
 
     hub.answers["agents.attach"] = attach
-    for number in range(1, 3):
-        hub.drop()
-        await until(lambda number=number: len(heard) == number)
+    hub.drop()
+    await until(lambda: heard)
     hub.push("deliver", id="m-2")
-    await until(lambda: len(heard) == 3)
-    assert heard == [("m-1", True), ("m-1", True), ("m-2", True)]
+    await until(lambda: len(heard) == 2)
+    assert heard == [("m-1", True), ("m-2", True)]
 
 
 async def test_a_dead_hub_is_replaced_by_its_runners(link: Link, hub: Hub, starts: list[bool]) -> None:
