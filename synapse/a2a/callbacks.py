@@ -14,7 +14,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 from yarl import URL
 
-from synapse.a2a.outgoing import Limits, Outgoing
+from synapse.a2a.outgoing import Limits, Outgoing, retry_after
 from synapse.a2a.telling import Letter, letters
 from synapse.errors import SynapseError, Unavailable
 from synapse.hub.agents import Agents
@@ -31,6 +31,7 @@ IN_ALL = 128
 SETTLE = 1.0  # seconds until what became of calls is noted, many at once
 MOST_READ = 64 * 1024  # bytes of an answer that are read, so that the connection can be used again
 TRY_LATER = (408, 429)
+LONGEST_PAUSE = 300.0  # seconds for which a receiver is left alone, whatever its Retry-After says
 READINGS = 8  # times that a change is read again where the log cannot be read, after twice as long each time
 
 
@@ -49,6 +50,16 @@ class Line(NamedTuple):
     task: str
     hook: str = ""
     config: str = ""
+
+
+class Made(NamedTuple):
+    """What came of one attempt: the status of the answer, or 0 and why there was none; whether asking again is of no use;
+    for how many seconds not to ask."""
+
+    status: int
+    error: str = ""
+    lasting: bool = False
+    wait: float = 0.0
 
 
 class _Receiver:
@@ -205,13 +216,13 @@ class Caller:
         """Make one call, again while that may help; None when it is not wanted any more, or otherwise."""
         pause = self._patience.pause
         for attempt in range(1, self._patience.retries + 2):
-            status, error, lasting = await self._call(letter)
-            outcome = replace(outcome, event=letter.event, status=status, attempts=attempt, error=error)
-            if 200 <= status < 300:
+            made = await self._call(letter)
+            outcome = replace(outcome, event=letter.event, status=made.status, attempts=attempt, error=made.error)
+            if 200 <= made.status < 300:
                 return outcome
-            if lasting or attempt > self._patience.retries:
+            if made.lasting or attempt > self._patience.retries:
                 break
-            await asyncio.sleep(pause)
+            await asyncio.sleep(max(pause, min(made.wait, LONGEST_PAUSE)))
             pause *= 2
             if self._target(line) is not target:
                 return None
@@ -224,8 +235,7 @@ class Caller:
         )
         return outcome
 
-    async def _call(self, letter: Letter) -> tuple[int, str, bool]:
-        """The status of the answer, or 0 and why there was none; and whether asking again is of no use."""
+    async def _call(self, letter: Letter) -> Made:
         timeout, outgoing = self._patience.timeout, self._outgoing[letter.sort]
         try:
             async with (
@@ -239,15 +249,16 @@ class Caller:
                 ) as response,
             ):
                 status, read = response.status, 0
+                wait = retry_after(response.headers, self._hub.clock.now())
                 async for piece in response.content.iter_any():
                     read += len(piece)
                     if read > MOST_READ:
                         break
         except Unavailable as error:
-            return 0, error.sentence, False
+            return Made(0, error.sentence)
         except SynapseError as error:
-            return 0, error.sentence, True
-        return status, "", status < 500 and status not in TRY_LATER
+            return Made(0, error.sentence, lasting=True)
+        return Made(status, lasting=status < 500 and status not in TRY_LATER, wait=wait)
 
     # -- noting
 

@@ -7,6 +7,8 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import Any
 
@@ -42,6 +44,18 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
     url: str
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float:
+    """Seconds for which a server wants to be left alone (RFC 9110 §10.2.3: seconds, or a date); 0 where it does not say."""
+    given = headers.get("Retry-After", "").strip()
+    if given.isascii() and given.isdecimal():
+        return float(given[:9])
+    try:
+        date = parsedate_to_datetime(given)
+    except ValueError:
+        return 0.0
+    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
 
 
 class Outgoing:

@@ -1,21 +1,26 @@
 """What is told by a call: the changes of a task as A2A 1.0 or 0.3 tells them, or as a webhook does; read from the log."""
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 from msgspec import json
+from msgspec.structs import replace
 
 from synapse.a2a import model, simple, v03
 from synapse.hub.callbacks import EVENT_ID, Config, Hook
 from synapse.hub.secrets import reveal
-from synapse.hub.views import TaskView, view
+from synapse.hub.views import Piece, TaskView, view
 from synapse.log.base import Log
 
 SIGNATURE, TIMESTAMP = "X-Synapse-Signature", "X-Synapse-Timestamp"
 EVENT = "X-Synapse-Event"
 TOKEN = "X-A2A-Notification-Token"  # noqa: S105 - the name of a header
+LARGEST = 1 << 20  # bytes of one call's body: of what is larger, the rest is said to be fetched
+CUT = 16 * 1024  # characters of what is said with a state, where there is more than fits
+LEFT_OUT = "urn:synapse:left-out"  # in `metadata`: what was left out, and where it is
 _EVENTS = {
     "completed": "task.completed",
     "failed": "task.failed",
@@ -68,12 +73,12 @@ def _pushed(log: Log, to: Config, as_of: TaskView) -> list[Letter]:
         headers[TOKEN] = secrets["token"]
     if secrets.get("credentials"):
         headers["Authorization"] = f"{to.scheme or 'Bearer'} {secrets['credentials']}"
-    told = items(as_of) if to.version == "1.0" else [v03.task(model.task(as_of))]
+    told = items(as_of) if to.version == "1.0" else [_old(as_of)]
     return [
         Letter(
             "push",
             to.url,
-            json.encode(item),
+            item,
             as_of.state,
             headers | {EVENT_ID: f"{as_of.id}-{as_of.position}.{number}"},
         )
@@ -81,27 +86,86 @@ def _pushed(log: Log, to: Config, as_of: TaskView) -> list[Letter]:
     ]
 
 
-def items(as_of: TaskView) -> list[dict[str, Any]]:
-    """The last change of a task, as `StreamResponse`s (A2A 1.0 §3.2.3): what came of it, and its status."""
+def items(as_of: TaskView) -> list[bytes]:
+    """The last change of a task, as `StreamResponse`s (A2A 1.0 §3.2.3, §4.3.3): what came of it, and its status.
+
+    An answer that is too large for a call is left out, as a client asks for the task then anyway (`GetTask`).
+    """
     if as_of.direct:
-        return [{"message": model.answer_message(as_of)}]
-    told = []
+        return [_fitting(as_of, lambda view: {"message": model.answer_message(view)}, _in("message"))]
+    told, left_out = [], ""
     if as_of.answer:
-        told.append(
-            model.artifact_update(as_of.id, as_of.context, model.artifact(as_of.answer), append=False, last=True)
+        artifact = model.artifact(as_of.answer)
+        told = [json.encode(model.artifact_update(as_of.id, as_of.context, artifact, append=False, last=True))]
+        if len(told[0]) > LARGEST:
+            told, left_out = [], _left_out(as_of, len(told[0]))
+
+    def status(view: TaskView) -> dict[str, Any]:
+        found = model.status_update(view.id, view.context, view.state, view.status_at, view.status)
+        if left_out:
+            found["statusUpdate"]["metadata"] = {LEFT_OUT: left_out}
+        return found
+
+    return [*told, _fitting(as_of, status, _in("statusUpdate"))]
+
+
+def _old(as_of: TaskView) -> bytes:
+    return _fitting(as_of, lambda view: v03.task(model.task(view)), _note)
+
+
+# -- what is larger than a call
+
+
+def _fitting(
+    as_of: TaskView, tell: Callable[[TaskView], dict[str, Any]], note: Callable[[dict[str, Any], str], None]
+) -> bytes:
+    """What is told of a task; what does not fit is left out of it, which is noted in it."""
+    body = json.encode(tell(as_of))
+    if len(body) <= LARGEST:
+        return body
+    told = tell(_short(as_of))
+    note(told, _left_out(as_of, len(body)))
+    return json.encode(told)
+
+
+def _short(as_of: TaskView) -> TaskView:
+    """Without the answer and the conversation, and with the beginning of what is said with the state."""
+    said, answer = as_of.status, []
+    if said is not None:
+        texts = "".join(piece.value for piece in said.parts if piece.kind == "text")
+        said = replace(
+            said, parts=[Piece(kind="text", value=texts[:CUT])], choices=tuple(c[:200] for c in said.choices)
         )
-    return [*told, model.status_update(as_of.id, as_of.context, as_of.state, as_of.status_at, as_of.status)]
+    if as_of.direct:  # a message has a part
+        answer = [Piece(kind="text", value="".join(p.value for p in as_of.answer if p.kind == "text")[:CUT])]
+    return replace(as_of, answer=answer, history=[], status=said)
+
+
+def _left_out(as_of: TaskView, size: int) -> str:
+    return f"What there is to tell has {size} bytes, of which a call holds {LARGEST}: task {as_of.id} has all of it."
+
+
+def _in(name: str) -> Callable[[dict[str, Any], str], None]:
+    return lambda told, why: _note(told[name], why)
+
+
+def _note(told: dict[str, Any], why: str) -> None:
+    told["metadata"] = {**told.get("metadata", {}), LEFT_OUT: why}
 
 
 def _hooked(log: Log, to: Hook, as_of: TaskView) -> Letter:
     event, id = _EVENTS.get(as_of.state, ""), f"{as_of.id}-{as_of.position}"
-    body = {
-        "id": id,
-        "event": event,
-        "timestamp": model.timestamp(as_of.status_at),
-        "agent": as_of.agent,
-        "task": simple.task(as_of),
-    }
+
+    def tell(view: TaskView) -> dict[str, Any]:
+        return {
+            "id": id,
+            "event": event,
+            "timestamp": model.timestamp(view.status_at),
+            "agent": view.agent,
+            "task": simple.task(view),
+        }
+
+    body = _fitting(as_of, tell, _in("task"))
     headers = {"Content-Type": "application/json", EVENT: event, EVENT_ID: id}
     secret = reveal(log, to.secrets).get("secret", "")
-    return Letter("webhook", to.url, json.encode(body), event, headers, secret)
+    return Letter("webhook", to.url, body, event, headers, secret)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ class Received:
         self.path = path
         self.headers = headers
         self.body = body
+        self.at = time.monotonic()
         self.json: Any = json.loads(body)
 
     @property
@@ -33,7 +35,7 @@ class Receiver:
     def __init__(self) -> None:
         self.calls: list[Received] = []
         self.answers: dict[str, Callable[[int], int | float]] = {}  # a status, or seconds (a float) to keep silent
-        self.locations: dict[str, str] = {}
+        self.headers: dict[str, dict[str, str]] = {}  # by path, what its answers carry
         self.now: dict[str, int] = {}
         self.most: dict[str, int] = {}  # how many calls of a path were there at once
         app = web.Application()
@@ -60,8 +62,7 @@ class Receiver:
             if isinstance(answer, float):
                 await asyncio.sleep(answer)
                 answer = 200
-            headers = {"Location": self.locations[path]} if path in self.locations else {}
-            return web.Response(status=answer, headers=headers)
+            return web.Response(status=answer, headers=self.headers.get(path))
         finally:
             self.now[path] -= 1
 

@@ -6,15 +6,18 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Coroutine
+from email.utils import formatdate
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
+from a2a.types import a2a_pb2 as pb
 
+from synapse.a2a import callbacks
 from synapse.a2a.callbacks import Caller, Patience
-from synapse.a2a.outgoing import Outgoing
-from synapse.a2a.telling import EVENT, SIGNATURE, TIMESTAMP, TOKEN, signature
+from synapse.a2a.outgoing import Outgoing, retry_after
+from synapse.a2a.telling import EVENT, LARGEST, LEFT_OUT, SIGNATURE, TIMESTAMP, TOKEN, signature
 from synapse.errors import Refused, Unavailable
 from synapse.hub.addresses import Reach
 from synapse.hub.callbacks import EVENT_ID, Callbacks
@@ -23,6 +26,7 @@ from synapse.log.base import Log
 from synapse.log.faulty import Fault, FaultyLog, random_faults
 from synapse.log.memory import MemoryLog
 from synapse.testing import Bench
+from tests.core.a2a import schema
 from tests.core.a2a.receiving import Receiver
 from tests.core.hub.kit import HeldLog
 
@@ -279,7 +283,7 @@ async def test_what_fails_is_called_again_and_then_given_up(house: House, caplog
 )
 async def test_a_refusal_is_not_repeated_and_what_passes_is(house: House, answers: list[int], attempts: int) -> None:
     house.receiver.answers["/hook"] = lambda number: answers[number]
-    house.receiver.locations["/hook"] = house.receiver.url("/elsewhere")
+    house.receiver.headers["/hook"] = {"Location": house.receiver.url("/elsewhere")}
     await house.hook()
     await house.answer(await house.ask())
     [made] = await house.made()
@@ -317,6 +321,82 @@ async def test_nobody_there_is_told_as_such(house: House) -> None:
     [made] = await house.made()
     assert (made["outcome"], made["status"]) == ("failed", 0)
     assert "cannot be reached" in made["error"]
+
+
+@pytest.mark.parametrize("status", [503, 429])
+@pytest.mark.parametrize("as_date", [False, True], ids=["seconds", "date"])
+async def test_who_says_for_how_long_it_wants_to_be_left_alone_is(house: House, status: int, as_date: bool) -> None:
+    house.receiver.answers["/hook"] = lambda number: (status, 200)[number]
+    until = formatdate(house.bench.clock.now() + 2, usegmt=True) if as_date else "1"
+    house.receiver.headers["/hook"] = {"Retry-After": until}
+    await house.hook()
+    await house.answer(await house.ask())
+    first, again = await house.receiver.until(2, "/hook")
+    assert again.at - first.at >= 0.95
+    assert (await house.made())[0]["outcome"] == "delivered"
+
+
+@pytest.mark.parametrize("after", ["864000", "9" * 400, formatdate(1e10, usegmt=True)], ids=["days", "digits", "date"])
+async def test_nobody_is_left_alone_for_ever(house: House, after: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks, "LONGEST_PAUSE", 0.3)
+    house.receiver.answers["/hook"] = lambda number: (503, 200)[number]
+    house.receiver.headers["/hook"] = {"Retry-After": after}
+    await house.hook()
+    await house.answer(await house.ask())
+    first, again = await house.receiver.until(2, "/hook")
+    assert 0.25 <= again.at - first.at < 5
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        ("120", 120.0), (" 7 ", 7.0), ("0", 0.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 30.0), ("", 0.0), ("soon", 0.0),
+        ("-5", 0.0), ("1.5", 0.0), ("Wed, 21 Oct 2015 07:27:00 GMT", 0.0), ("٣", 0.0), ("Wed, 99 Xxx 2015", 0.0),
+        ("Wed, 21 Oct 2015 07:28:00", 30.0), ("Wed, 21 Oct 99999 07:28:00 GMT", 0.0),
+    ],
+)  # fmt: skip
+def test_when_to_ask_again_is_read_as_seconds_or_as_a_date(given: str, seconds: float) -> None:
+    assert retry_after({"Retry-After": given}, 1445412450.0) == seconds
+
+
+async def test_an_answer_that_is_larger_than_a_call_is_left_out_and_said_to_be_with_the_task(house: House) -> None:
+    await house.hook()
+    text = "long ø " * 200_000
+    task = await house.ask(url=house.receiver.url("/push"), id="new")
+    await house.kim("push.set", task=task, url=house.receiver.url("/old"), id="old", version="0.3")
+    await house.answer(task, text)
+    [status] = await house.receiver.until(1, "/push")
+    assert status.state == "TASK_STATE_COMPLETED"
+    assert task in status.json["statusUpdate"]["metadata"][LEFT_OUT]
+    schema.fits(pb.StreamResponse, status.json)
+    [old] = await house.receiver.until(1, "/old")
+    assert (old.json["status"]["state"], "artifacts" in old.json) == ("completed", False)
+    assert task in old.json["metadata"][LEFT_OUT]
+    [hook] = await house.receiver.until(1, "/hook")
+    assert (hook.json["task"]["status"], hook.json["task"]["artifacts"]) == ("completed", [])
+    assert task in hook.json["task"]["metadata"][LEFT_OUT]
+    assert all(len(call.body) < 4096 for call in (status, old, hook))
+    assert (await house.kim("tasks.get", task=task))["answer"][0]["value"] == text
+
+
+async def test_a_reason_that_is_larger_than_a_call_is_told_by_its_beginning(house: House) -> None:
+    task = await house.ask(url=house.receiver.url("/push"))
+    await house.bob("tasks.complete", task=await house.take(task), text="why " * 500_000, failed=True)
+    told = (await house.receiver.until(2, "/push"))[1]
+    update = told.json["statusUpdate"]
+    assert update["status"]["message"]["parts"][0]["text"].startswith("why why ")
+    assert task in update["metadata"][LEFT_OUT]
+    assert len(told.body) < 64 * 1024
+    schema.fits(pb.StreamResponse, told.json)
+
+
+async def test_what_fits_is_told_whole(house: House) -> None:
+    text = "x" * (LARGEST - 1000)
+    task = await house.ask(url=house.receiver.url("/push"))
+    await house.answer(task, text)
+    artifact, status = await house.receiver.until(2, "/push")
+    assert artifact.json["artifactUpdate"]["artifact"]["parts"] == [{"text": text}]
+    assert "metadata" not in status.json["statusUpdate"]
 
 
 async def test_an_address_that_may_not_be_called_any_more_is_not_called_and_not_tried_again(house: House) -> None:
