@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from synapse.runner.terminal import Mark
 ALWAYS_BY_FILE = 102_400  # bytes
 WIDEST = 2000  # characters of a line in a file: the tools by which some agents read it leave out the rest
 LONGEST_LINE = 1000  # bytes that a line reader surely takes: macOS cuts at 1,024, Linux at 4,095
-_WIDE = re.compile(rf".{{{WIDEST}}}(?=.)")
 _UNSAFE = re.compile(r"[^\w.+-]", re.ASCII)
 
 
@@ -66,8 +65,16 @@ def header(message: Message) -> str:
 
 
 def folded(text: str) -> str:
-    """The text with a line break behind every so many characters of a line."""
-    return _WIDE.sub(r"\g<0>\n", text)
+    """The text with line breaks where a line is too long; not behind blanks, for some leave those out as well."""
+    return "\n".join(part for line in text.split("\n") for part in _parts(line))
+
+
+def _parts(line: str) -> Iterator[str]:
+    while len(line) > WIDEST:
+        end = len(line[:WIDEST].rstrip()) or WIDEST
+        yield line[:end]
+        line = line[end:]
+    yield line
 
 
 class Letters:
@@ -91,7 +98,7 @@ class Letters:
         if self._fits(text, whole, bracketed, canonical):
             return whole
         lines = folded(text)
-        note = "" if lines == text else f" (where a line has {WIDEST} characters it goes on in the next)"
+        note = "" if lines == text else f" (a line longer than {WIDEST} characters goes on in the next)"
         path = self._write(f"{message.id}.txt", f"{lines}\n".encode())
         return f"{head}The message is long: read it in {path}{note}"
 
