@@ -6,7 +6,7 @@ from typing import Protocol
 
 from synapse.errors import SynapseError, Unavailable
 from synapse.event import Event
-from synapse.hub.agents import Agent, Agents
+from synapse.hub.agents import CLIENT, Agent, Agents
 from synapse.hub.ending import answer_requester, end_task
 from synapse.hub.facts import Acknowledged, DeadLettered, Failed, OfferMade, OfferWithdrawn, WaitEnded
 from synapse.hub.joining import bury, depart
@@ -26,6 +26,7 @@ WAIT_GRACE = 15.0  # seconds in which a waiting client must have asked again
 IDLE = 60.0  # seconds between sweeps when nothing is due
 LOOK_AGAIN = 1.0  # seconds until the process of a lost runner is looked at once more
 AWAY = 120.0  # seconds after which an agent of another machine, whose process we cannot look at, is lost
+CLIENT_AWAY = MAIL_TTL  # seconds after which a plain client that nobody has spoken as since is not here any more
 AT_ONCE = 200  # events of one record
 
 
@@ -44,6 +45,7 @@ class SweepRequest(Change, kw_only=True):
 
     ripe: bool
     lost: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
 
 class SweepReply(Reply, kw_only=True):
@@ -67,6 +69,10 @@ def sweep(call: Call, request: SweepRequest) -> SweepReply:
             return SweepReply(more=True)
     if not request.ripe:
         return SweepReply(more=False)
+    for agent in filter(None, map(agents.get, request.unseen)):
+        call.workspace = agent.workspace
+        depart(call, agent, "unseen", "Nobody has spoken under that name for 7 days.")
+        return SweepReply(more=True)
     return SweepReply(more=_end_waits(call) or _expire_offers(call) or _expire_mail(call))
 
 
@@ -165,7 +171,8 @@ class Sweeper:
             self._forget()
             ripe = hub.clock.monotonic() >= self._quiet_until
             lost, uncertain = self._lost(ripe)
-            more = hub.decide(self._session, sweep, SweepRequest(ripe=ripe, lost=lost)).more
+            asked = SweepRequest(ripe=ripe, lost=lost, unseen=self._unseen())
+            more = hub.decide(self._session, sweep, asked).more
         except SynapseError as error:
             logger.warning("nothing swept: %s", error)
             more, uncertain = False, False
@@ -218,6 +225,12 @@ class Sweeper:
             else:
                 uncertain = uncertain or bool(agent.pid and away < HEARTBEAT)
         return tuple(lost), uncertain
+
+    def _unseen(self) -> tuple[str, ...]:
+        """Plain clients whose names nobody uses any more: what is told to all would be kept for each of them."""
+        sessions, now = self._hub.sessions, self._hub.clock.monotonic()
+        away = (a.key for a in self._hub.state.get(Agents) if a.type == CLIENT and not sessions.here(a.key))
+        return tuple(key for key in away if now - sessions.away_since.setdefault(key, now) > CLIENT_AWAY)
 
     def _end_child(self, agent: Agent) -> None:
         if agent.child_pid:

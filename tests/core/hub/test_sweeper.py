@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from synapse.hub.sweeper import AWAY, HEARTBEAT, MAIL_TTL, WAIT_GRACE
+from synapse.hub.sweeper import AWAY, CLIENT_AWAY, HEARTBEAT, MAIL_TTL, WAIT_GRACE
 from tests.core.hub.kit import DAY, Bench, Peer
 
 
@@ -57,6 +57,33 @@ async def test_a_runner_of_another_machine_is_lost_after_two_minutes_away(bench:
         bench.clock.advance(passed)
         await bench.sweep()
         assert bench.kinds().count("agents.left") == left
+
+
+async def test_a_client_nobody_has_spoken_as_for_seven_days_is_not_here_but_its_mail_still_waits(bench: Bench) -> None:
+    ann, bob, cid = bench.client("ann"), bench.client("bob"), bench.client("cid")
+    for peer in (ann, bob, cid):
+        await peer("agents.here")
+    bob.hang_up()
+    bench.clock.advance(CLIENT_AWAY - 1)
+    cid.hang_up()
+    await bench.sweep()
+    assert "agents.left" not in bench.kinds()
+    bench.clock.advance(2)
+    await bench.sweep()
+    assert [body["reason"] for body in bench.bodies("agents.left")] == ["unseen"]
+    assert (await ann("messages.send", to="all", text="x", mode="silent"))["to"] == ["cid"]
+    await ann("messages.send", to="bob", text="for later", mode="silent")
+    again = bench.client("bob")
+    assert [message["text"] for message in (await again("messages.inbox"))["messages"]] == ["for later"]
+
+
+async def test_a_client_is_not_unseen_because_the_hub_was_not_there(bench: Bench) -> None:
+    bob = bench.client("bob")
+    await bob("agents.here")
+    await bench.crash()
+    bench.clock.advance(30 * DAY)
+    await bench.sweep()
+    assert "agents.left" not in bench.kinds()
 
 
 async def test_a_process_number_that_a_stranger_claims_is_not_looked_at(bench: Bench) -> None:
