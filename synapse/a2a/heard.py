@@ -10,12 +10,14 @@ from typing import Any
 
 from msgspec import json
 
+from synapse.a2a.wire import deeper
 from synapse.errors import Refused
 
 MOST_TEXT = 4 << 20  # characters of one answer
 MOST_BYTES = 32 << 20  # of all files of one answer
 MOST_PARTS = 100
 LONGEST_ID = 512
+DEEPEST = 40  # levels of data that is told on: with what we put around it, a client of ours can still read it
 _STATES = {
     "submitted": "working",
     "working": "working",
@@ -245,9 +247,19 @@ def _piece(part: dict[str, Any]) -> Piece | None:
             )
         except (NotBase64, ValueError):
             return None
-    if "data" in part:
-        return Piece("data", json.encode(part["data"]).decode(), media_type or "application/json", filename)
-    return None
+    return _data(part["data"], media_type, filename) if "data" in part else None
+
+
+def _data(data: Any, media_type: str, filename: str) -> Piece | None:
+    """Data as it was told; what nests too deep to be told on as data comes as a file."""
+    try:
+        content = json.encode(data)
+    except RecursionError:
+        return None
+    media_type = media_type or "application/json"
+    if deeper(content, DEEPEST):
+        return Piece("raw", content, media_type, filename or "data.json")
+    return Piece("data", content.decode(), media_type, filename)
 
 
 def word(told: Any, longest: int = 255) -> str:

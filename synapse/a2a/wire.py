@@ -38,7 +38,7 @@ async def _bytes(request: web.Request) -> bytes:
 
 def parsed(body: bytes) -> Any:
     """JSON of bounded depth."""
-    if _deeper(body):
+    if deeper(body):
         raise A2AError("PARSE_ERROR", f"The request nests deeper than {DEEPEST} levels.")
     try:
         return json.decode(body)
@@ -46,9 +46,9 @@ def parsed(body: bytes) -> Any:
         raise A2AError("PARSE_ERROR", f"That is not JSON: {error}.") from None
 
 
-def _deeper(body: bytes) -> bool:
-    """Does it nest deeper than we follow? Brackets within texts count, which only refuses what is odd anyway."""
-    if body.count(b"[") + body.count(b"{") <= DEEPEST:
+def deeper(body: bytes, levels: int = DEEPEST) -> bool:
+    """Does it nest deeper than that?"""
+    if body.count(b"[") + body.count(b"{") <= levels:
         return False
     depth = deepest = 0
     inside = escaped = False
@@ -67,7 +67,7 @@ def _deeper(body: bytes) -> bool:
             deepest = max(deepest, depth)
         elif byte in b"]}":
             depth -= 1
-    return deepest > DEEPEST
+    return deepest > levels
 
 
 def version_of(request: web.Request) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import json
 
 from synapse.a2a import heard as module
 from synapse.a2a.client import old_message
@@ -169,3 +170,30 @@ def test_whatever_is_told_is_taken_or_passed_over(told: list[Any]) -> None:
         assert isinstance(heard.question + heard.note, str)
         assert all(isinstance(choice, str) and choice for choice in heard.choices)
         assert all(piece.kind != "text" for piece in heard.others)
+
+
+@pytest.mark.parametrize("levels", [1, module.DEEPEST, module.DEEPEST + 1, 49, 5000])
+@pytest.mark.parametrize("sort", ["lists", "objects"])
+def test_data_that_nests_too_deep_to_be_told_on_comes_as_a_file(levels: int, sort: str) -> None:
+    data: Any = []
+    for _ in range(levels - 1):
+        data = [data] if sort == "lists" else {"a": data}
+    heard = Heard()
+    assert heard.take(artifact({"data": data}, {"text": "so"}))
+    heard.take(status("TASK_STATE_COMPLETED"))
+    assert heard.text == "so"
+    others = [(one.kind, one.filename) for one in heard.others]
+    if levels <= module.DEEPEST:
+        assert others == [("data", "")]
+    elif others:  # what is deeper than anybody reads is as if it were not there
+        assert others == [("raw", "data.json")]
+        assert json.decode(heard.others[0].content) == data
+
+
+def test_a_question_with_data_that_nests_deep_is_still_asked() -> None:
+    data: Any = {"choices": ["a", "b"]}
+    for _ in range(60):
+        data = {"more": data}
+    heard = Heard()
+    assert heard.take(status("TASK_STATE_INPUT_REQUIRED", {"text": "which?"}, {"data": data}))
+    assert (heard.question, heard.choices) == ("which?", ())
