@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,12 @@ from synapse.hub.external import AddRequest, DiscoverRequest, FoundCard, Refresh
 from synapse.hub.external_state import External, Registration
 from synapse.hub.facts import Canceled, Completed, Failed, MessageAdded, Rejected
 from synapse.hub.loop import Hub
+from synapse.hub.push import own_ports
 from synapse.hub.sessions import Session
 
 logger = logging.getLogger(__name__)
 WITHIN = 12.0  # seconds in which a card must be found
 UNUSED_AFTER = 120.0  # seconds after which credentials that no change has named are deleted
-
-
-class OwnPorts(Container[int]):
-    """The ports of the hub and its agents."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-
-    def __contains__(self, port: object) -> bool:
-        return port == self._hub.place.port or any(agent.port == port for agent in self._hub.state.get(Agents))
 
 
 def patience() -> float:
@@ -51,7 +41,6 @@ class Peers:
 
     def __init__(self, hub: Hub, folder: Path) -> None:
         self._hub = hub
-        self._own = OwnPorts(hub)
         self._secrets = Secrets(folder)
         self._speakers: dict[str, Speaker] = {}
         self._known: dict[str, Registration] = {}
@@ -136,7 +125,7 @@ class Peers:
         """How far calls may go: what a person has typed as this machine is meant so, anything else must be public."""
         address = literal(parse(url).raw_host or "")
         here = address is not None and address.is_loopback
-        return Reach(loopback=here or private, private=private, own=self._own)
+        return Reach(loopback=here or private, private=private, own=own_ports(self._hub))
 
     def _sweep_later(self, seconds: float) -> None:
         if self._sweep is not None:
