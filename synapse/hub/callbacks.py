@@ -100,7 +100,7 @@ class Callbacks:
     """Push configurations by task and id, webhooks by id."""
 
     name = "callbacks"
-    version = 1
+    version = 2
     kinds = frozenset(
         {fact.kind for fact in CALLBACKS} | {fact.kind for fact in CHANGES} | {Renamed.kind, LogForgotten.kind}
     )
@@ -132,8 +132,7 @@ class Callbacks:
         elif isinstance(body, WebhookRemoved):
             self.hooks.pop(body.id, None)
         elif isinstance(body, Renamed):
-            for hook in self.hooks.values():
-                hook.box = body.box if hook.box == body.old_box else hook.box
+            self._rename(body.old_box, body.box)
         elif isinstance(body, LogForgotten):
             for story in body.stories:
                 self._forget(story)
@@ -218,6 +217,15 @@ class Callbacks:
         _paid(hook, body.task, body.position)
         hook.recent.append(Call(event.at, body.task, body.position, body.event, body.status, body.attempts, body.error))
         del hook.recent[:-RECENT]
+
+    def _rename(self, old: str, new: str) -> None:
+        """Whoever is given the old name has nothing of what its last owner wanted to hear of."""
+        for hook in self.hooks.values():
+            hook.box = new if hook.box == old else hook.box
+            hook.owner = new if hook.owner == old else hook.owner
+        for of_task in self.configs.values():
+            for config in of_task.values():
+                config.owner = new if config.owner == old else config.owner
 
     def _forget(self, story: str) -> None:
         self._changes.pop(story, None)

@@ -330,3 +330,23 @@ def test_of_ended_tasks_the_newest_configurations_are_kept() -> None:
     assert callbacks.configured == REMEMBERED
     assert "t-10" not in callbacks.configs
     assert "t-11" in callbacks.configs
+
+
+async def test_what_somebody_wants_to_hear_of_moves_with_its_name_and_nobody_else_is_told_the_secrets(
+    bench: Bench,
+) -> None:
+    await bench.agent("bob")
+    alice = await bench.agent("alice")
+    task = (await alice("tasks.submit", to="bob", text="x"))["task_id"]
+    await alice("push.set", task=task, url=URL, id="mine", token="t0ken")
+    hook = (await alice("webhooks.add", url=URL, secret="geheim"))["id"]
+    await alice("agents.rename", name="alina")
+    assert (await alice("push.get", task=task, id="mine"))["token"] == "t0ken"
+    assert [one["id"] for one in (await alice("webhooks.list"))["webhooks"]] == [hook]
+    other = await bench.agent("alice")
+    assert (await other.refused("push.get", task=task, id="mine")).code == "no_such_task"
+    assert not (await other("webhooks.list"))["webhooks"]
+    assert (await other.refused("webhooks.remove", id=hook)).code == "no_such_webhook"
+    admin = bench.person()
+    assert "token" not in await admin("push.get", task=task, id="mine")
+    bench.check()
