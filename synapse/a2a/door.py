@@ -143,7 +143,7 @@ def addressed_by_name(core: Core, name: str, base: str, hub: str, *, secured: bo
     if any(one.takes_work for one in found) or any(kind != CLIENT for kind in away.values()):
         found = [one for one in found if one.takes_work or name == one.key]
         away = {box: kind for box, kind in away.items() if kind != CLIENT}
-    exact = [one for one in found if name in (one.id, one.key)]
+    exact = [one for one in found if name == one.key or name == one.id != one.name]  # a client's id is its name
     inside = [one for one in found if one.workspace == workspace] if workspace else []
     if not exact and inside and len(found) > 1:
         # the URL in its card has to mean it without the header
