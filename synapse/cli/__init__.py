@@ -54,6 +54,7 @@ GROUPS = {
     "permit": "hook",
     "_pane": "agents",
     "_runner": "agents",
+    "_start": "ordered",
     "_demo-agent": "agents",
 }
 

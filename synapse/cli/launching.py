@@ -6,7 +6,12 @@ from synapse import paths, settings
 from synapse.client.lines import dumps
 from synapse.errors import BadRequest, Refused, Unavailable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+
 PATIENCE = 40.0  # seconds for a runner to say that it runs
+LEAVING = 8.0  # ... and for one that shall not to be gone
 
 
 class NotStarted(Refused):
@@ -94,8 +99,11 @@ def _check_near() -> None:
             )
 
 
-def launch(spec: "dict[str, object]") -> "dict[str, object]":
-    """Start a runner of its own session; what it says when its agent can be attached, or why it cannot run."""
+def launch(spec: "dict[str, object]", lifeline: "tuple[int, ...]" = ()) -> "dict[str, object]":
+    """Start a runner of its own session; what it says when its agent can be attached, or why it cannot run.
+
+    The agent is ended again when the person interrupts this, or when whoever holds the other end of a `lifeline` is gone.
+    """
     import subprocess
 
     from synapse.client.lines import loads
@@ -120,13 +128,16 @@ def launch(spec: "dict[str, object]") -> "dict[str, object]":
     try:
         process.stdin.write(dumps(spec))
         process.stdin.close()
-        line = read_line(ready, PATIENCE)
+        line = read_line(ready, PATIENCE, lifeline)
+    except KeyboardInterrupt:
+        _end(process)
+        raise
     finally:
         os.close(ready)
     try:
         said = loads(line)
     except ValueError:
-        process.kill()
+        _end(process)
         trace = process.stderr.read().decode("utf-8", "replace")
         raise Unavailable("not_started", f"The agent did not start. {trace[-2000:]}") from None
     process.stderr.close()
@@ -134,7 +145,21 @@ def launch(spec: "dict[str, object]") -> "dict[str, object]":
     assert isinstance(said, dict)
     if "key" in said:
         return said
-    raise NotStarted(str(said["code"]), str(said["message"]), int(said["exit"]))
+    error = NotStarted(str(said["code"]), str(said["message"]), int(said["exit"]))
+    error.status = int(said["status"])
+    raise error
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """See a runner off that has not come to its agent's beginning."""
+    import subprocess
+
+    process.terminate()
+    try:
+        process.wait(LEAVING)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def detach_key_of(given: "str | None") -> str:

@@ -3,15 +3,13 @@
 import os
 import shutil
 
-from synapse import names
 from synapse.cli.command import AS_JSON, WORKSPACE, Argument, Command, Option
 from synapse.cli.launching import NotStarted
 from synapse.cli.spawning import around, begin, check_stays, report, saved_or_not
 from synapse.cli.starting import of_saved, run
 from synapse.client.blocking import Client
 from synapse.errors import BadRequest, Refused, SynapseError
-
-FORM = "profile:name:role:skill_set:port"
+from synapse.teams import FORM, member
 
 
 class Member:
@@ -34,7 +32,7 @@ def start(
     members: "tuple[str, ...]", *, all_new: bool, worktree: bool, headless: bool, workspace: "str | None", as_json: bool
 ) -> int:
     """Start all of them, or none."""
-    team = [member(spec, workspace) for spec in members]
+    team = [told_of(spec, workspace) for spec in members]
     check(team)
     _check_free(team, workspace)
     tree = "" if worktree else None
@@ -63,27 +61,14 @@ def start(
     )  # fmt: skip
 
 
-def member(spec: str, workspace: "str | None") -> Member:
-    """What `profile:name:role:skill_set:port` means; all but the first may be empty, and quotes keep a colon."""
-    import csv
-
-    try:
-        [parts] = csv.reader([spec], delimiter=":", strict=True)
-    except (csv.Error, ValueError):
-        raise BadRequest("bad_member", f"{spec[:80]!r} is not {FORM}: a quote has no end.") from None
-    if len(parts) > 5:
-        raise BadRequest("bad_member", f"{spec[:80]!r} is not {FORM}: put a text with colons into quotes.")
-    profile, name, role, skill_set, port = (part.strip() for part in (*parts, "", "", "", "")[:5])
-    if not profile:
-        raise BadRequest("bad_member", f"{spec[:80]!r} is not {FORM}: it begins with a profile.")
-    if port and not (port.isascii() and port.isdigit()):
-        raise BadRequest("bad_member", f"{spec[:80]!r}: {port[:20]!r} is no port.")
-    words, agent = saved_or_not((profile,), None)
-    name = names.check_name(name) if name else ""
+def told_of(spec: str, workspace: "str | None") -> Member:
+    """What a specification means."""
+    told = member(spec)
+    words, agent = saved_or_not((told.profile,), None)
     return Member(
         words,
         agent,
-        {"name": name, "role": role, "skill_set": skill_set, "workspace": workspace, "port": int(port or 0)},
+        {"name": told.name, "role": told.role, "skill_set": told.skill_set, "workspace": workspace, "port": told.port},
     )
 
 

@@ -60,6 +60,8 @@ def told(event: Event, names: Names) -> str:
         return f"is now {body['name']}"
     if kind == "agents.started":
         return f"{names.of(body['key'])} runs as process {body.get('child_pid', 0)}"
+    if kind == "agents.spawned":
+        return f"{names.of(body['key'])} was started by the hub"
     if kind == "agents.left":
         return f"{names.of(body['key'])} left ({body.get('reason') or 'stopped'})"
     if family == "external":

@@ -173,11 +173,14 @@ def _bury() -> None:
         _LAUNCHED.remove(pid)
 
 
-def read_line(ready: int, seconds: float = PATIENCE) -> bytes:
-    """The first line that somebody writes into a pipe; what there is of it when the time is over."""
+def read_line(ready: int, seconds: float = PATIENCE, lifeline: "tuple[int, ...]" = ()) -> bytes:
+    """The first line that somebody writes into a pipe; what there is of it when the time is over.
+
+    Or when there is something at the `lifeline`, a descriptor that is only ever closed.
+    """
     line, end = b"", time.monotonic() + seconds
     while b"\n" not in line:
-        if not select.select([ready], [], [], max(0.0, end - time.monotonic()))[0]:
+        if ready not in select.select([ready, *lifeline], [], [], max(0.0, end - time.monotonic()))[0]:
             break
         part = os.read(ready, 65536)
         if not part:

@@ -28,6 +28,7 @@ from synapse.hub import (
     push,
     reports,
     retention,
+    spawning,
     subscriptions,
     talking,
     watching,
@@ -67,6 +68,7 @@ from synapse.verb import Change, Reply, Verb, Verbs, change
 
 VERBS: tuple[Verb, ...] = (
     *joining.VERBS,
+    *spawning.VERBS,
     *looking.VERBS,
     *attention.VERBS,
     *approving.VERBS,

@@ -70,6 +70,21 @@ class Started(Fact, frozen=True):
         return (self.key,)
 
 
+class Spawned(Fact, frozen=True):
+    """The hub has started an agent because its author asked for that: for `profile`, and for `task` as its first. `asked`
+    is a sum of the request."""
+
+    kind: ClassVar[str] = "agents.spawned"
+    key: str
+    profile: str = ""
+    task: str = ""
+    asked: str = ""
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        return (self.key,)
+
+
 class Renamed(Fact, frozen=True):
     """A participant has another name; `box` is where its mail lies from now on, `old_box` where it lay."""
 
@@ -410,6 +425,7 @@ CORE: tuple[type[Fact], ...] = (
     WorkspaceNamed,
     Joined,
     Started,
+    Spawned,
     Renamed,
     Left,
     Sent,

@@ -37,6 +37,10 @@ class Workspaces:
     def known(self, path: str) -> bool:
         return path in self._names
 
+    def folder(self, name: str) -> str:
+        """The folder of that name; "" when it is none's."""
+        return next((path for path, own in self._names.items() if own == name), "")
+
     def of(self, path: str) -> str:
         """The folder's name, or the one it would get."""
         found = self._names.get(path)

@@ -15,6 +15,7 @@ def joining(spec: Spec, profile: Profile, program: str) -> dict[str, Any]:
     """What the hub is told."""
     pid = os.getpid()
     return {
+        **({"idempotency_key": spec.join_key} if spec.join_key else {}),
         "profile": profile.name if profile.command else names.fit(os.path.basename(program), profiles.GENERIC),
         "name": spec.name,
         "role": spec.role,

@@ -69,6 +69,7 @@ class Link:
         """Join; the agent's key, name, id and port. Raises what the hub refuses with."""
         await self._connect()
         self.agent = await self._joined()
+        self._join.pop("idempotency_key", None)  # for this stay alone
         await self._attach()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._keep()), loop.create_task(self._send())]
@@ -163,7 +164,7 @@ class Link:
 
     async def _joined(self) -> dict[str, Any]:
         assert self._connection is not None
-        return await self._connection.ask("agents.join", {**self._join, "idempotency_key": os.urandom(12).hex()})
+        return await self._connection.ask("agents.join", {"idempotency_key": os.urandom(12).hex(), **self._join})
 
     async def _attach(self) -> None:
         assert self._connection is not None

@@ -32,6 +32,7 @@ class Spec:
     cursor: tuple[int, ...] = ()
     socket: str = ""
     instructions: bool = True  # is it told who it is, where its profile wants that?
+    join_key: str = ""  # under which it joins: a second one with it is refused
 
     @classmethod
     def of(cls, told: dict[str, Any]) -> "Spec":

@@ -29,6 +29,8 @@ AGENT = web.RequestKey("agent", Agent)  # on whose port it was asked
 REQUEST_ID = web.RequestKey("request_id", str)
 POSITION = "Synapse-Position"
 CORE_ROUTES = (
+    Route("POST", "/spawn", "agents.spawn"),
+    Route("POST", "/team/start", "agents.spawn_team"),
     Route("POST", "/webhooks", "webhooks.add"),
     Route("GET", "/webhooks", "webhooks.list"),
     Route("DELETE", "/webhooks", "webhooks.remove"),
@@ -39,7 +41,7 @@ CORE_ROUTES = (
     Route("POST", "/external/agents/{alias}/send", "external.send"),
 )
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-_OURS = re.compile(r"/(?:api|ws|health|ready|metrics|agents|webhooks|external)(?:/|\Z)")
+_OURS = re.compile(r"/(?:api|ws|health|ready|metrics|agents|spawn|team|webhooks|external)(?:/|\Z)")
 
 
 class Api:

@@ -34,6 +34,7 @@ from synapse.server.lock import FolderLock
 from synapse.server.metrics import Commits, Metrics
 from synapse.server.platform import MachineProcesses
 from synapse.server.ports import AgentPorts
+from synapse.server.starter import Starter
 from synapse.server.tokens import Token, Tokens
 from synapse.server.websocket import WebSocketDoor
 
@@ -65,6 +66,9 @@ class Options:
     max_per_host: int = 1024  # connections from one other machine
     agent_ports: bool = False  # each agent is reached on a port of its own, too
     test_agent: bool = False  # an agent that answers those who test this server
+    passing: bool = False  # the agents that it starts end with it
+    umask: int = -1  # what this process was allowed before it chose for itself, for the programs that it starts
+    files: int = 0
 
 
 class Server:
@@ -171,11 +175,14 @@ class Server:
         if options.agent_ports:
             ports.open()
             stack.push_async_callback(ports.close)
+        starter = Starter(core.hub, umask=options.umask, files=options.files, passing=options.passing)
+        starter.open()
         accepting = await asyncio.get_running_loop().create_server(self.hall, sock=listening, backlog=BACKLOG, ssl=tls)
         stack.callback(accepting.close)
         await self.door.open()
         stack.callback(lambda: self.websockets.stop(restart=self.restarts))
         stack.callback(lambda: self.door.stop(restart=self.restarts))
+        stack.push_async_callback(starter.close)
         for held in locks:
             held.tell(pid=os.getpid(), port=port, socket=self.door.path, version=__version__)
         gc.collect()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import logging.handlers
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -43,7 +44,8 @@ def start(
 
     `more` is what else `Options` has.
     """
-    os.umask(0o077)  # whatever the hub makes is this user's alone
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    umask = os.umask(0o077)  # whatever the hub makes is this user's alone
     folder = tempfile.mkdtemp(prefix="synapse-") if ephemeral else ""
     if folder:
         os.environ["SYNAPSE_DATA"] = folder
@@ -52,7 +54,7 @@ def start(
     options = Options(
         data, host, port, db, max_clients or MAX_CLIENTS,
         defaults.rate if rate is None else rate, defaults.burst if burst is None else burst,
-        **more,
+        passing=ephemeral, umask=umask, files=max(files, 0), **more,
     )  # fmt: skip
     try:
         _log_to("", log_level)

@@ -18,7 +18,7 @@ from tests.core.server.webs import http, websocket
 ALL: tuple[Verb, ...] = (*VERBS, *(verb for plugin in plugins.load() if plugin.works for verb in plugin.verbs))
 FACED = [verb for verb in ALL if not verb.internal]
 WORDS = {
-    "to": "sink", "target": "sink", "text": "hello", "id": "m-0", "task": "t-0", "name": "some-name", "profile": "claude",
+    "to": "sink", "target": "sink", "text": "hello", "id": "m-0", "task": "t-0", "name": "some-name", "profile": "no-such",
     "action": "stop", "blob": "0" * 64, "content": "aGVsbG8=", "query": "hello", "key": "some-key",
 }  # fmt: skip
 Outcome = tuple[str, Any]
