@@ -29,6 +29,10 @@ AGAIN = (429, 502, 503, 504)
 _CODES = {code: reason for reason, (code, _, _) in TABLE.items() if code > -32600} | {-32601: "METHOD_NOT_FOUND"}
 
 
+_NOT_FOUND = ("TASK_NOT_FOUND", "CONTEXT_NOT_FOUND", "NOT_FOUND")
+_INVALID = ("INVALID_PARAMS", "INVALID_ARGUMENT", "INVALID_REQUEST", "UNSUPPORTED_OPERATION")
+
+
 class Told(SynapseError):
     """The agent elsewhere refused in the protocol's words; `code` is its reason (`TASK_NOT_FOUND`), in capitals."""
 
@@ -167,14 +171,31 @@ def _refuse(error: Any) -> None:
     if not isinstance(error, dict):
         raise Refused("bad_answer", "It answered with an error that says nothing.")
     details = error.get("data") or error.get("details")
-    infos = [one for one in (details if isinstance(details, list) else ()) if isinstance(one, dict)]
+    infos = [one for one in _listed(details) if isinstance(one, dict)]
     reason = next((word(one.get("reason"), 60) for one in infos if one.get("reason")), "")
     code = error.get("code")
     if not reason:
         reason = _CODES.get(code, "") if isinstance(code, int) else ""
         reason = reason or word(error.get("status"), 60) or "REFUSED"
     said = word(error.get("message"), 500) or "it says nothing more"
-    raise Told(reason, f"It refused: {said}", wire_code=code if isinstance(code, int) else 0)
+    violations = [v for one in infos for v in _listed(one.get("fieldViolations")) if isinstance(v, dict)]
+    raise Told(
+        reason, f"It refused: {said}", wire_code=code if isinstance(code, int) else 0,
+        fields=[word(violation.get("field"), 100) for violation in violations[:10]],
+    )  # fmt: skip
+
+
+def _listed(told: Any) -> list[Any]:
+    return told if isinstance(told, list) else []
+
+
+def forgot_context(error: Told) -> bool:
+    """Does a refusal of a first message say that its contextId is not known, or is not taken (A2A 1.0 §3.4.1)?"""
+    fields = error.details.get("fields")
+    about = " ".join([error.code, error.sentence, *(fields if isinstance(fields, list) else [])]).lower()
+    if error.code in _NOT_FOUND:
+        return True  # no task was named, so nothing else can be missing
+    return "context" in about and (error.code in _INVALID or error.details.get("wire_code") in (-32602, 400))
 
 
 class JsonRpc:

@@ -5,13 +5,14 @@ soon as it is known, and from then on, also after a restart of the hub, the task
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from synapse.a2a import outward
-from synapse.a2a.client import NotTaken, Told
+from synapse.a2a.client import NotTaken, Told, forgot_context
 from synapse.a2a.heard import Heard
 from synapse.a2a.report import Over, Report
 from synapse.errors import SynapseError, Unavailable
@@ -22,6 +23,7 @@ from synapse.hub.tasks import Tasks, context_of
 if TYPE_CHECKING:
     from synapse.a2a.speaker import Speaker
 
+logger = logging.getLogger(__name__)
 SLOW = 15.0  # seconds after which a silent agent counts as having the message; more than a connection may take
 POLL, PATIENT, RESTING = 0.3, 3.0, 15.0  # seconds between two looks: at first, at most, and while it waits for us
 BACKOFF, LONGEST_BACKOFF = 0.5, 30.0  # seconds between two tries
@@ -126,9 +128,9 @@ class Errand:
             await self._report.begin()
             return await self._refused(error)
         await self._report.begin()
-        self._source = self._sent(self._message(parts, message.id))
+        sent = self._message(parts, message.id)
         try:
-            over = await self._first(self._source)
+            over = await self._first_of(sent)
         except NotTaken as error:
             return await self._not_taken(error)
         except Unavailable as error:
@@ -137,6 +139,18 @@ class Errand:
             return await self._refused(error)
         speaker.reached()
         return not over
+
+    async def _first_of(self, sent: dict[str, Any]) -> bool:
+        """Send it and hear the first word; once more as the begin of a conversation, where it has forgotten the old one."""
+        self._source = self._sent(sent)
+        try:
+            return await self._first(self._source)
+        except Told as error:
+            if "contextId" not in sent or "taskId" in sent or not forgot_context(error):
+                raise
+            logger.info("%s knows the conversation of %s no more: it begins anew", self._speaker.name, self.id)
+        self._source = self._sent({name: value for name, value in sent.items() if name != "contextId"})
+        return await self._first(self._source)
 
     async def _first(self, source: AsyncGenerator[Any, None]) -> bool:
         """Hear the first word; True when that was all. After some silence it counts as delivered."""
