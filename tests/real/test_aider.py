@@ -1,26 +1,14 @@
 """Aider as it is, with a model of ours."""
 
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from tests.e2e.hubs import until
 from tests.real import scenes
-from tests.real.kit import RealHouse, real
+from tests.real.kit import RealHouse, house_of, real
 from tests.real.stub_llm import TEXTS
 
 pytestmark = real("aider")
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[RealHouse]:
-    """One aider, and a person before it."""
-    house = RealHouse("aider")
-    house.before = house.snapshot()
-    house.seat()
-    yield house
-    house.close()
+house = house_of("aider")
 
 
 def waits_for(house: RealHouse, question: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Way:
     choices: tuple[str, ...] = ()  # in each of its choices, at any width
     hears: str = ""  # how its model hears of a rejection, with the next message
     leaves_out: str = ""  # characters that it does not say
-    session: bool = False  # does it say which conversation it is?
+    session: int = 0  # characters of the id of its conversation, which it says
     goes_on: str = ""  # its word for going on with one
     leaves: str = ""  # in a command that is to leave its sandbox
     broken_off: str = ""  # what tells that a person has interrupted it
@@ -34,15 +34,15 @@ WAYS = {
     "claude": Way(
         "hook Stop", "signal", used=("cached",), reads='CALL Read {"file_path": "FILE"}',
         asks_by="hook PermissionRequest", asks="Do you want to proceed", choices=("1 Yes", "2 Yes", "3 No"),
-        hears="RESULT The user doesn't want to proceed", session=True, goes_on="--resume", broken_off="screen",
+        hears="RESULT The user doesn't want to proceed", session=36, goes_on="--resume", broken_off="screen",
     ),
     "codex": Way(
         "osc7501", "signal", used=("cached",), reads="RUNCMD cat FILE", asks_by="osc7501", asks="Would you like",
-        choices=("(y)", "(p)", "(esc)"), session=True, goes_on="resume", leaves=" ESCALATED", broken_off="osc7501",
+        choices=("(y)", "(p)", "(esc)"), session=36, goes_on="resume", leaves=" ESCALATED", broken_off="osc7501",
     ),
     "copilot": Way(
         "hook agentStop", "record", used=("cached",), reads='CALL view {"path": "FILE"}',
-        asks_by="hook notification", asks="Do you want", choices=("1 Yes", "2 Yes", "3 No"), session=True,
+        asks_by="hook notification", asks="Do you want", choices=("1 Yes", "2 Yes", "3 No"), session=36,
     ),
     "gemini": Way(
         "title", "record", used=("cached", "thoughts"), reads='CALL read_file {"file_path": "FILE"}',
@@ -52,10 +52,11 @@ WAYS = {
     "opencode": Way(
         "events session.idle", "signal", used=("cached",), reads='CALL read {"filePath": "FILE"}',
         asks_by="events permission.asked", asks="△ Permission required", choices=("once", "always", "eject"),
+        session=30,
     ),
     "qwen": Way(
         "hook Stop", "signal", used=("cached", "thoughts"), reads='CALL read_file {"file_path": "FILE"}',
-        asks_by="hook Notification", asks="Allow execution", choices=("Yes", "Always", "Always", "(esc)"), session=True,
+        asks_by="hook Notification", asks="Allow execution", choices=("Yes", "Always", "Always", "(esc)"), session=36,
         goes_on="--resume", broken_off="screen",
     ),
     "aider": Way("screen", "record", within=1.0),  # it has no tools
@@ -74,7 +75,7 @@ def house(request: pytest.FixtureRequest) -> Iterator[RealHouse]:
         yield house
 
 
-FORBIDDEN = ("synapse list; touch more", "synapse reply x --url http://192.0.2.1", "synapse kill bob")
+FORBIDDEN = ("synapse list; touch more", "synapse reply x --url http://192.0.2.1", "synapse stop bob")
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_it_says_what_it_does_and_is_done_soon_after_its_model(house: RealHouse,
                 raise
     live = house.status("bob")["live"]
     assert "silent" not in live
-    assert len(live.get("session", "")) == (36 if way.session else 0)
+    assert len(live.get("session", "")) == way.session
 
 
 def test_its_answers_are_word_for_word_those_of_its_model(house: RealHouse, way: Way) -> None:

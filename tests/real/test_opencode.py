@@ -1,50 +1,13 @@
 """OpenCode as it is, with a model of ours."""
 
 import json
-from collections.abc import Iterator
-
-import pytest
 
 from tests.e2e.hubs import until
 from tests.real import scenes
-from tests.real.kit import RealHouse, real
+from tests.real.kit import RealHouse, house_of, real
 
 pytestmark = real("opencode")
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[RealHouse]:
-    """One opencode, and a person before it."""
-    house = RealHouse("opencode")
-    house.before = house.snapshot()
-    house.seat()
-    house.send("bob", "PING first", timeout=150)  # it loads what it needs
-    yield house
-    house.close()
-
-
-def test_its_model_may_reply_and_look_without_asking_anybody(house: RealHouse) -> None:
-    assert house.send("bob", "RUNCMD synapse reply 'of its own; really'") == "of its own; really"
-    house.becomes("bob", "READY")
-    assert house.send("bob", "RUNCMD synapse list").startswith("RESULT ")
-    assert house.ask("waiting") == []
-
-
-def test_what_more_a_shell_would_do_is_asked(house: RealHouse) -> None:
-    task = house.queue("bob", "RUNCMD synapse list; touch more")
-    house.becomes("bob", "WAITING")
-    (waits,) = until(lambda: house.ask("waiting"), 5)
-    assert house.synapse("reject", waits["id"]).returncode == 0
-    scenes.ended(house, task)
-    assert not (house.repo / "more").exists()
-
-
-def test_another_hub_is_asked_about(house: RealHouse) -> None:
-    task = house.queue("bob", "RUNCMD synapse list --url http://127.0.0.1:1")
-    house.becomes("bob", "WAITING")
-    (waits,) = until(lambda: house.ask("waiting"), 5)
-    assert house.synapse("reject", waits["id"]).returncode == 0
-    scenes.ended(house, task)
+house = house_of("opencode")
 
 
 def test_what_helpers_of_its_do_is_not_mistaken_for_its_own_doing(house: RealHouse) -> None:
