@@ -28,6 +28,12 @@ class Composer:
         lines = self._terminal.lines()
         return lines[row] if row < len(lines) else ""
 
+    @property
+    def is_open(self) -> bool:
+        """Does a line reader want the rest of what it was given?"""
+        pattern = self._profile.open
+        return self._whole and pattern is not None and pattern.search(self.prompt()) is not None
+
     def holds(self, typed: str) -> bool:
         """Does the end of the typed text (or a placeholder for it) stand before the cursor?"""
         return self._whole and self._has(typed)
@@ -43,17 +49,32 @@ class Composer:
     def _has(self, typed: str) -> bool:
         if self._shows_placeholder():
             return True
-        if not self._terminal.bracketed_paste:  # each line was entered by itself: the last one stands there
+        if not (
+            self._terminal.bracketed_paste and self._profile.patterns
+        ):  # a line reader shows the last line for certain
             typed = typed.rpartition("\n")[2] or typed
         tail = skeleton(typed)[-TAIL:]
         _, column = self._terminal.cursor  # it may wait on the last cell that is taken: then this cell counts
-        return any(self._ends(self._before(column + more), tail) for more in (0, 1))
+        return any(self._ends(self._before(column + more), tail) for more in (0, 1)) or self._shows_rest(typed)
 
     def _ends(self, rows: list[str], tail: str) -> bool:
         """Is it the end of these rows, as they are or without what the program puts before each line?"""
+        return any(skeleton("".join(each)).endswith(tail) for each in (rows, self._bare(rows)))
+
+    def _bare(self, rows: list[str]) -> list[str]:
         mark = self._profile.continued
-        bare = [mark.sub("", row, count=1) for row in rows] if mark is not None else rows
-        return any(skeleton("".join(each)).endswith(tail) for each in (rows, bare))
+        return [mark.sub("", row, count=1) for row in rows] if mark is not None else rows
+
+    def _shows_rest(self, typed: str) -> bool:
+        """Of what is higher than the screen some show no line that does not fit as a whole: is the rest there, from the
+        top of the screen on?"""
+        row, _ = self._terminal.cursor
+        columns, rows = self._terminal.columns, self._terminal.rows
+        height = sum(1 + (len(line) - 1) // columns for line in typed.split("\n") if line)
+        if self._profile.continued is None or row + 1 >= rows or height < rows:
+            return False
+        shown = skeleton("".join(self._bare([*self._terminal.lines()[:row], self.prompt()])))
+        return bool(shown) and skeleton(typed).endswith(shown)
 
     def _shows_placeholder(self) -> bool:
         pattern = self._profile.placeholder

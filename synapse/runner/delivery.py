@@ -28,6 +28,10 @@ COMES_OF_IT = 5.0  # seconds for a command of the program's own to have an effec
 ENTERS = 3  # times that Enter is pressed behind a command of the program's own that stays in its composer
 GIVEN_BACK_WITHIN = 1.0  # seconds for an interrupted program to put a message into its composer again
 CLEARED_WITHIN = 0.3  # seconds for it to show that a line of it was taken out
+LINE_WITHIN = 60.0  # seconds for a line reader to read the next line, before it is typed ahead
+LOOK = 0.005  # seconds between two looks whether it does
+STILL = 0.1  # seconds without output in which it has shown nothing of an empty line
+CLOSES_WITHIN = 0.4  # seconds for it to show that something is still open
 BUSY_FOR = 0.5  # seconds until the hub is asked again whether a message may be typed
 INTERRUPT_WITHIN = 10.0  # seconds for an interrupted program to be ready
 
@@ -211,9 +215,12 @@ class Delivery:
         mark, above = before(self._profile, self._terminal)
         turn = Turn(message, typed, mark=mark, above=above, line=self._composer.line())
         prompt = self._composer.prompt()
-        if not self._child.write(self._keys(typed, bracketed)):
+        lines = [typed] if bracketed else typed.split("\n")
+        if not self._child.write(self._keys(lines[0], bracketed)):
             self._link.change("messages.returned", id=message.id, reason="the program takes no input")
             return
+        for line in lines[1:]:
+            await self._entered(turn, line)
         await self._until(lambda: self._disturbed or self._composer.holds(typed), ECHO_WITHIN)
         if not self._disturbed:
             await asyncio.sleep(self._profile.pause)
@@ -224,6 +231,32 @@ class Delivery:
             self._lost_track(message, "the text did not show in the terminal")
         else:
             await self._submit(turn, prompt)
+
+    async def _entered(self, turn: Turn, line: str) -> None:
+        """Press Enter, wait until a line is read again, and write the next: what is typed ahead shows twice, or is lost."""
+        if self._disturbed:
+            return
+        before = self._composer.prompt()
+        await self._until(lambda: self._composer.prompt() != before or self._disturbed, STILL)
+        place, before, pressed = self._terminal.mark(), self._composer.line(), self._loop.time()
+        self._child.write(self._profile.enter.encode())
+        while (now := self._loop.time()) < pressed + LINE_WITHIN and not self._disturbed:
+            await asyncio.sleep(LOOK)
+            moved = self._status.last_output > pressed and self._composer.line() != before
+            still = now - max(pressed, self._status.last_output) > STILL
+            if self._status.unchanged and (moved or still) and not self._terminal.lag:
+                break
+        turn.between.append((place, self._terminal.mark(), self._composer.prompt()))
+        if not self._disturbed:
+            self._child.write(line.encode())
+
+    async def _close(self) -> None:
+        """What is still open behind what was typed is closed by an empty line, where that is known to do it."""
+        if not self._profile.closes:
+            return
+        await self._until(lambda: self._composer.is_open or self._status.status != PROCESSING, CLOSES_WITHIN)
+        if self._composer.is_open and not self._disturbed:
+            self._child.write(self._profile.enter.encode())
 
     def _keys(self, typed: str, bracketed: bool) -> bytes:
         if bracketed:
@@ -239,6 +272,7 @@ class Delivery:
         pressed = self._loop.time()
         self._status.submitted()
         self._sent = turn.typed
+        turn.entered = self._terminal.mark()
         self.on_turn(turn)
         self._child.write(enter)
         again = self._profile.again
@@ -249,6 +283,7 @@ class Delivery:
             seen = await self._goes(turn, prompt, pressed, SUBMIT_WITHIN)
         if seen:
             self._link.change("messages.delivered", id=turn.message.id)
+            await self._close()
         else:
             if not self._unsafe:
                 self._child.write(self._profile.clear.encode())

@@ -41,7 +41,9 @@ class Message:
 class Turn:
     """One message that is in the terminal now."""
 
-    __slots__ = ("above", "before", "delivered", "failure", "line", "mark", "message", "said", "typed", "usage")
+    __slots__ = (
+        "above", "before", "between", "delivered", "entered", "failure", "line", "mark", "message", "said", "typed", "usage",
+    )  # fmt: skip
 
     def __init__(self, message: Message, typed: str, *, mark: Mark, above: str, line: str) -> None:
         self.delivered = False  # it has been seen to be submitted
@@ -50,6 +52,10 @@ class Turn:
         self.mark = mark  # its echo will stand below
         self.above = above  # what stood there before
         self.line = line  # the cursor's row before it was typed
+        self.between: list[
+            tuple[Mark, Mark, str]
+        ] = []  # of lines entered one by one: Enter, the next prompt, what it was
+        self.entered: Mark | None = None  # where the last Enter was pressed
         self.before: dict[str, int] = {}  # how long the program's record was by then
         self.said = ""  # the answer, as the program itself reports it
         self.failure = ""  # why it has failed, as the program itself reports it

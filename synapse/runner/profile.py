@@ -32,6 +32,7 @@ class Profile:
     longest: int = 4000  # characters; more goes by file
     again: bool = True  # is Enter pressed once more where the text stays? Not into a program that reads ahead
     clear: str = "\x15"  # empties the composer
+    closes: bool = False  # does an empty line close what is still open?
     interrupt: tuple[str, ...] = ("\x1b",)
     interrupt_pause: float = 0.4
     stop_text: str = ""
@@ -42,9 +43,13 @@ class Profile:
     settle: float = 0.15  # without output before a screen with known patterns counts
     still: float = 0.5  # without output before an unknown program counts as ready
     unseen: float = 0.6  # after Enter, for a program with known patterns to begin to show that it works
+    prompt: re.Pattern[str] | None = None  # without patterns: what stands before its cursor where it takes anything new
+    open: re.Pattern[str] | None = None  # likewise: where it wants the rest of what it was given
     foot: int = 30  # lines at the end of the screen in which `busy` and `ready` count
     busy: tuple[re.Pattern[str], ...] = ()
     ready: tuple[re.Pattern[str], ...] = ()
+    ended: tuple[re.Pattern[str], ...] = ()  # beside its composer once it has ended, of a program that does not show all work
+    pauses: float = 10.0  # without output before such a program counts as ready where that does not stand there
     waiting: tuple[re.Pattern[str], ...] = ()
     limited: tuple[re.Pattern[str], ...] = ()  # it may not go on for now
     limit_lasts: float = 900.0  # after which it is tried again

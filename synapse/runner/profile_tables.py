@@ -25,6 +25,7 @@ TABLES: dict[str, dict[str, str]] = {
         "longest": "longest",
         "again": "again",
         "clear": "clear",
+        "closes": "closes",
         "placeholder": "placeholder",
         "continued": "continued",
         "composer": "composer",
@@ -34,10 +35,14 @@ TABLES: dict[str, dict[str, str]] = {
     "status": {
         "settle": "settle",
         "still": "still",
+        "prompt": "prompt",
+        "open": "open",
         "unseen": "unseen",
         "foot": "foot",
         "busy": "busy",
         "ready": "ready",
+        "ended": "ended",
+        "pauses": "pauses",
         "waiting": "waiting",
         "limited": "limited",
         "limit_lasts": "limit_lasts",
@@ -66,7 +71,7 @@ TABLES: dict[str, dict[str, str]] = {
 }
 _PATTERNS = {"busy", "ready", "waiting", "limited", "drop"}
 _PATTERN = {"choice", "placeholder", "continued", "composer", "answer_first", "answer_rest", "answer_failed"}
-_PATTERN |= {"approve_yes", "approve_no", "marker", "command_asked"}
+_PATTERN |= {"prompt", "open", "approve_yes", "approve_no", "marker", "command_asked"}
 _ONE_OF = {"approve_by": ("", "digit", "letter", "arrows", "keys", "http")}
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from synapse.runner.process import Child
+from synapse.runner.profile import Profile
 from synapse.runner.terminal import Terminal
 
 UNSURE = 3.0  # seconds of stillness after which an unknown prompt counts as well
@@ -10,18 +11,23 @@ UNSURE = 3.0  # seconds of stillness after which an unknown prompt counts as wel
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The place before its cursor, the line mode, and who has the terminal."""
+    """What stands before its cursor, the line mode, and who has the terminal."""
 
-    tail: str  # the last two characters before the cursor
+    before: str
     canonical: bool
     foreground: int
+
+    @property
+    def tail(self) -> str:
+        """The last two characters before the cursor."""
+        return self.before[-2:]
 
     @classmethod
     def of(cls, terminal: Terminal, child: Child) -> "Prompt":
         row, column = terminal.cursor
         lines = terminal.lines()
         before = lines[row].ljust(column)[:column] if row < len(lines) else ""
-        return cls(before[-2:], child.canonical, child.foreground)
+        return cls(before, child.canonical, child.foreground)
 
     def same_mode(self, other: "Prompt") -> bool:
         return (self.canonical, self.foreground) == (other.canonical, other.foreground)
@@ -34,7 +40,8 @@ class Prompt:
 class Stillness:
     """Judges a program that is still: at rest in the same line mode and foreground as at its first prompt."""
 
-    def __init__(self, child: Child, terminal: Terminal) -> None:
+    def __init__(self, child: Child, terminal: Terminal, profile: Profile) -> None:
+        self._prompt, self._open = profile.prompt, profile.open
         self._child = child
         self._terminal = terminal
         self._first: Prompt | None = None
@@ -48,6 +55,19 @@ class Stillness:
     def unchanged(self) -> bool:
         """Is it, at this very moment, in the mode of its first prompt?"""
         return self._first is None or Prompt.of(self._terminal, self._child).same_mode(self._first)
+
+    @property
+    def wants(self) -> bool:
+        """At rest, does it want a certain line: the rest of what it was given, or what it has asked for?
+
+        A prompt that is not known at its start (the person has chosen another) tells nothing later.
+        """
+        now, first = Prompt.of(self._terminal, self._child), self._first
+        if first is None or not now.same_mode(first):
+            return False
+        if self._prompt is not None and self._prompt.search(first.before):
+            return not self._prompt.search(now.before)
+        return self._open is not None and bool(self._open.search(now.before)) and not self._open.search(first.before)
 
     def left(self, quiet: float, *, heard: bool) -> float | None:
         """Seconds until it counts as ready: 0 = now; None while it runs something. `heard`: it has written anything."""

@@ -18,8 +18,28 @@ FRAME = 8  # rows above a composer's cursor at which the echo of a message may b
 
 def from_screen(profile: Profile, terminal: Terminal, turn: Turn) -> str:
     """The answer to what was typed in this turn; "" when there is none."""
+    if profile.multiline == "type" and not profile.patterns and "\n" in turn.typed:
+        text = _printed(terminal, turn)
+        if text is not None:
+            return bounded(_bare(profile, text.split("\n"), turn.line))
     above = None if terminal.modes.alternate else turn.above
     return bounded(answer(profile, terminal.text_since(turn.mark), turn.typed, prompt=turn.line, above=above))
+
+
+def _printed(terminal: Terminal, turn: Turn) -> str | None:
+    """What a line reader has written between the lines that were entered, and behind them; None when nobody knows."""
+    here, last = terminal.mark(), turn.entered
+    if last is None or terminal.modes.alternate or last.cleared != here.cleared or last.line > here.line:
+        return None
+    parts, prompt = list[str](), turn.line.rstrip()
+    for entered, next_, before in turn.between:
+        rest = len(terminal.text_since(next_).split("\n"))
+        parts += terminal.text_since(Mark(entered.line + 1, entered.cleared)).split("\n")[:-rest]
+        if (line := before.rstrip()) != prompt and line.endswith(prompt):
+            parts.append(line.removesuffix(prompt))  # an output without a line end
+    if last.line < here.line:
+        parts += terminal.text_since(Mark(last.line + 1, last.cleared)).split("\n")
+    return "\n".join(parts)
 
 
 def before(profile: Profile, terminal: Terminal) -> tuple[Mark, str]:
@@ -39,7 +59,12 @@ def answer(profile: Profile, text: str, typed: str, *, prompt: str = "", above: 
     lines = [_SCROLLBAR.sub(r"\1", line).rstrip() for line in (text if rest is None else rest).split("\n")]
     if profile.answer_first is not None:
         return _marked(profile, lines, seen=rest is not None)
-    lines = [line for line in lines if not _dropped(profile, line)]
+    return _bare(profile, lines, prompt)
+
+
+def _bare(profile: Profile, lines: list[str], prompt: str) -> str:
+    """The lines without those of the frame, and without the prompt at their end."""
+    lines = [line.rstrip() for line in lines if not _dropped(profile, line)]
     if lines and prompt.strip():
         lines[-1] = _without_prompt(lines[-1], prompt.strip())
     return "\n".join(lines).strip("\n")

@@ -54,7 +54,7 @@ class StatusMachine:
         self._dialog = False  # the dialog that it waits in has been seen
         self._limit_over = False
         self._heard = False  # it has written something
-        self._stillness = Stillness(child, terminal)
+        self._stillness = Stillness(child, terminal, profile)
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
 
@@ -62,6 +62,11 @@ class StatusMachine:
     def idle(self) -> bool:
         """May something be typed now?"""
         return self.status in (READY, DONE)
+
+    @property
+    def unchanged(self) -> bool:
+        """Of a program without patterns: is it in the mode in which it takes lines?"""
+        return self._stillness.unchanged
 
     @property
     def silent(self) -> tuple[str, ...]:
@@ -295,13 +300,21 @@ class StatusMachine:
         elif self._look_for_work():
             return
         elif self._foot.ready():
-            left = self._submitted + self._profile.unseen - self._loop.time() if self._submitted else 0.0
-            if left > 0.001:  # it may not have begun to show that it works
+            left = self._hides()
+            if left > 0.001:
                 self._look_in(left)
             else:
                 self._rests()
         elif self.status == WAITING and self._leader == SCREEN:
             self._sees(PROCESSING)  # its dialog has gone
+
+    def _hides(self) -> float:
+        """Seconds for which it may work and not show it: it has only begun, or pauses."""
+        now = self._loop.time()
+        left = self._submitted + self._profile.unseen - now if self._submitted else 0.0
+        if self.status == PROCESSING and self._profile.ended and not self._foot.ended():
+            left = max(left, max(self.last_output, self._submitted) + self._profile.pauses - now)
+        return left
 
     def _asks(self, question: Question) -> None:
         if self.status == WAITING and self._leader != SCREEN:
@@ -329,7 +342,9 @@ class StatusMachine:
             self._set(WAITING, "terminal", Question(self._foot.line()))  # it hides what is typed: a password
             return
         left = self._stillness.left(quiet, heard=self._heard)
-        if left == 0.0:
+        if left is not None and self._stillness.wants:
+            self._set(WAITING, "terminal", Question(self._foot.line()))
+        elif left == 0.0:
             self._submitted = 0.0
             self._set(READY, "stillness")
         elif left is not None:

@@ -1,8 +1,10 @@
-"""Line readers of which nothing is known, recorded: password prompts, questions, pagers, progress, long silence."""
+"""Line readers, recorded: password prompts, questions, pagers, progress, long silence."""
 
 import pytest
 
+from synapse.runner.profile import Profile
 from tests.core.runner.casts import READERS, Replay, cast, play, profile
+from tests.core.runner.stage import Stage
 
 WORKS, READY, ASKS = {"PROCESSING"}, {"DONE", "READY"}, {"WAITING"}
 
@@ -25,12 +27,13 @@ def replays() -> dict[str, Replay]:
         ("bash", "cat alike.txt", WORKS, READY),
         ("python3", "1 + 1", WORKS, READY),
         ("python3", "import time; time.sleep", WORKS, READY),
-        ("python3", "name = input", WORKS, READY),  # its line editor takes a line, behind another prompt
+        ("python3", "name = input", WORKS, ASKS),
         ("python3", "import getpass", WORKS, ASKS),
-        ("python3", "for i in", WORKS, WORKS),
+        ("python3", "for i in", WORKS, ASKS),  # for the rest of the block
         ("python3", "print(open('alike.txt')", WORKS, READY),
         ("sqlite3", "with recursive", WORKS, READY),
         ("sqlite3", ".shell sleep", WORKS, READY),
+        ("sqlite3", "select\r", WORKS, ASKS),
     ],
 )
 def test_what_a_line_reader_does(
@@ -52,3 +55,19 @@ def test_a_long_silence_while_it_works_is_no_rest(
 ) -> None:
     at = next(at for at, what in replays[program].marks if what.startswith(entered))
     assert replays[program].between(at + 0.1, at + seconds) == WORKS
+
+
+@pytest.mark.parametrize("program", READERS)
+def test_one_of_which_nothing_is_known_is_at_rest_behind_another_prompt_after_a_while(program: str) -> None:
+    replay = play(cast(f"{program}-lines"), Profile("unknown"))
+    assert not any(question.text != "Password:" for question in replay.questions)
+    assert replay.statuses[:3] == ["READY", "PROCESSING", "DONE"]
+
+
+def test_a_prompt_of_the_persons_own_is_no_question() -> None:
+    stage = Stage(profile("python3"))
+    stage.writes(b"mine: ", 1.0)
+    assert stage.status == "READY"
+    stage.machine.submitted()
+    stage.writes(b"1 + 1\r\n2\r\nmine: ", 1.0)
+    assert stage.status == "DONE"
