@@ -51,6 +51,8 @@ _EXAMPLES: dict[str, Json] = {
     "messages.send": {"to": "codex", "text": "review auth.py", "from": "ci", "idempotency_key": "build-4711"},
     "messages.reply": {"text": "done", "from": "ci"},
     "agents.list": {"all": True},
+    "agents.spawn": {"profile": "claude", "name": "tester", "cwd": "/home/ada/shop", "task": "test the parser"},
+    "agents.spawn_team": {"agents": ["claude", "codex:tester:writes tests"], "cwd": "/home/ada/shop"},
 }
 _HELP = {"from": "Who speaks: a plain client of that name joins on first use.", "workspace": "Where it speaks."}
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import pytest
 
 from tests.core.server.test_ports import free_range
 from tests.e2e.agents_kit import House
-from tests.e2e.hubs import alive, request, until
+from tests.e2e.hubs import ROOT, alive, request, until
 
 PERSON, WRITER = "person-secret-1", "writer-secret-2"
 SLOW = "#!/bin/sh\ntouch {marker}\nsleep 1.5\n"
@@ -383,3 +385,59 @@ def test_a_hub_in_the_background_wants_to_know_where(own: Yard) -> None:
     own.serve("--background", "--token", PERSON, cwd="/")
     assert own.post("/spawn", profile="demo")[1]["code"] == "no_folder"
     assert own.post("/spawn", profile="demo", cwd=str(own.home))[0] == 200
+
+
+def test_a_start_that_a_person_interrupts_leaves_no_agent(own: Yard) -> None:
+    own.open()
+    for _ in range(5):
+        process = own.start("start", "--name", "never", "demo", cwd=own.home, process_group=0)
+        runner = until(lambda: _runners(own) or process.poll() is not None)  # noqa: B023 - it is called here
+        if runner is True:
+            continue  # it was quicker than we looked
+        for pid in runner:
+            os.kill(pid, signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        for pid in runner:
+            os.kill(pid, signal.SIGCONT)
+        assert process.wait(10) in (0, 130)
+        process.communicate()
+        if process.returncode == 130:
+            break
+        own.synapse("kill", "-f", "never")
+    assert process.returncode == 130
+    until(lambda: not _runners(own))
+    until(lambda: own.everybody() == [])
+
+
+def _runners(yard: Yard) -> list[int]:
+    found = []
+    for pid in yard.mine():
+        try:
+            if b"_runner" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+        except OSError:
+            pass  # it has ended
+    return found
+
+
+def test_the_examples_of_the_page_run(yard: Yard) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("not run: curl is absent")
+    page = (ROOT / "docs" / "http.md").read_text()
+    [example] = re.findall(r"^```\n(curl -sS http://127.0.0.1:8876/spawn.*?)^```", page, re.MULTILINE | re.DOTALL)
+    script = example.replace("8876", str(yard.port)).replace("/home/ada/shop", str(yard.project))
+    done = subprocess.run(
+        ["sh", "-e", "-c", script],
+        env=yard.env | {"TOKEN": PERSON},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    one, team = map(json.loads, done.stdout.replace("}{", "}\n{", 1).splitlines())
+    assert yard.task(one["task_id"])["answer"] == "42"
+    assert (one["name"], team["started"], team["agents"][1]["name"]) == ("tester", 2, "writer")
+    refusals = re.findall(
+        r"`(\w+)`", page[page.index("cannot be started is refused") : page.index("`/team/start` takes up")]
+    )
+    assert {"no_such_profile", "name_taken", "ended_at_once"} <= set(refusals)
