@@ -36,6 +36,10 @@ class Foot:
         """Does it show that it rests?"""
         return _end(self._profile.ready, self._foot()) is not None
 
+    def ended(self) -> bool:
+        """Does it show that what it did is over?"""
+        return _end(self._profile.ended, "\n".join(self._text())) is not None
+
     def limited(self, since: Mark | None) -> str:
         """The line in which it says that it may not go on; of what came since."""
         if not self._profile.limited:
