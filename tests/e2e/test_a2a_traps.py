@@ -119,6 +119,22 @@ def test_one_message_id_may_be_used_again_and_again(raw: Raw) -> None:
 # -- the card
 
 
+def test_a_conversation_is_told_in_order_though_its_messages_share_an_id(raw: Raw) -> None:
+    task = raw.send("tck-input-required", "first")
+    for text in ("second", "third"):
+        again = raw.send("tck-input-required", text, taskId=task["id"])
+        assert again["status"]["state"] == "TASK_STATE_INPUT_REQUIRED"
+    done = raw.send("tck-complete-task", "last", taskId=task["id"])
+    assert done["status"]["state"] == "TASK_STATE_COMPLETED"
+    for told in (
+        raw.result("GetTask", {"id": task["id"], "historyLength": 20}),
+        raw.http.get(f"{raw.base}/tasks/{task['id']}?historyLength=20").json(),
+    ):
+        said = [one["parts"][0]["text"] for one in told["history"] if one["role"] == "ROLE_USER"]
+        assert said == ["first", "second", "third", "last"]
+    assert "history" not in raw.result("GetTask", {"id": task["id"], "historyLength": 0})
+
+
 def test_the_card_is_one_of_1_0_and_nothing_else(raw: Raw) -> None:
     card = raw.http.get(f"{raw.base}/.well-known/agent-card.json").json()
     schema.fits(pb.AgentCard, card)
