@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from synapse import settings
 from synapse.cli import GROUPS
 from synapse.cli.command import Command, Option, declared
-from synapse.errors import SynapseError
+from synapse.errors import NotFound, Refused, SynapseError
 
 if TYPE_CHECKING:
     from synapse.hookspecs import Extension
@@ -114,8 +114,29 @@ def quiet() -> Iterator[None]:
 def commands(name: str) -> tuple[Command, ...]:
     """The plugins' commands whose first word this is."""
     return tuple(
-        command for plugin in loaded() for command in plugin.commands if command.name.partition(" ")[0] == name
+        _at_the_hub(plugin.name, command)
+        for plugin in loaded()
+        for command in plugin.commands
+        if command.name.partition(" ")[0] == name
     )
+
+
+def _at_the_hub(plugin: str, command: Command) -> Command:
+    """The command, whose hub may not have its plugin: one that runs takes it up when it starts anew."""
+
+    def run(**values: Any) -> int | None:
+        try:
+            status: int | None = command.run(**values)  # type: ignore[operator]
+        except NotFound as error:
+            if error.code != "unknown_verb":
+                raise
+            sentence = (
+                f"The hub has not taken up the plugin '{plugin}': `synapse restart` (`synapse plugins` says more)."
+            )
+            raise Refused("not_taken_up", sentence) from None
+        return status
+
+    return Command(command.name, run, command.help, *command.params, example=command.example)
 
 
 def names() -> list[str]:
@@ -128,7 +149,12 @@ def hint(name: str) -> str:
     if any(plugin.name == name and not plugin.enabled for plugin in loaded()):
         return f" The plugin '{name}' is disabled: `synapse plugins enable {name}`."
     failed = [plugin.name for plugin in loaded() if plugin.failure]
-    return f" A plugin does not work ({', '.join(failed)}): `synapse plugins` says why." if failed else ""
+    if failed:
+        return f" A plugin does not work ({', '.join(failed)}): `synapse plugins` says why."
+    from synapse.cli.installing import stale
+
+    lacking = ", ".join(stale())
+    return f" What was installed is not in order ({lacking}): `synapse plugins` says why." if lacking else ""
 
 
 def extensions(command: str) -> "list[Extension]":

@@ -36,11 +36,11 @@ def doctor(*, fix: bool, as_json: bool) -> int:
 
 def all_checks() -> "list[Check]":
     """Every check, made now; one that cannot look has failed."""
-    from synapse.cli import checks, checks_running, checks_webhooks
+    from synapse.cli import checks, checks_plugins, checks_running, checks_webhooks
     from synapse.errors import SynapseError
 
     found: list[Check] = []
-    for look in (*checks.ALL, *checks_running.ALL, *checks_webhooks.ALL):
+    for look in (*checks.ALL, *checks_running.ALL, *checks_plugins.ALL, *checks_webhooks.ALL):
         name = look.__name__.replace("_", " ")
         try:
             found += look()

@@ -2,13 +2,14 @@
 
 import os
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from synapse import paths
 from synapse.cli import contributed
-from synapse.cli.plugin_sets import House, Wanted, key, plugins_house
+from synapse.cli.plugin_sets import House, Wanted, key, ours, plugins_house
 from synapse.cli.table import write
 from synapse.client.lines import dumps
 from synapse.errors import BadRequest, NotFound, Refused, SynapseError
@@ -53,12 +54,37 @@ def sync(*, as_json: bool) -> int:
     return 0
 
 
-def stale() -> list[str]:
-    """The plugins that were asked for and are not there for this Python: `plugins sync` brings them."""
+def stale() -> dict[str, str]:
+    """What was installed and does not fit to this synapse and Python, by name, with why: `plugins sync` brings it."""
     data = paths.data_folder()
-    if os.path.isdir(paths.plugin_site(data)):
-        return []
-    return [one.name for one in House(Path(data)).wanted()]
+    site = paths.plugin_site(data)
+    if not os.path.isdir(site):
+        why = f"it is not there for this Python ({sys.implementation.cache_tag})"
+        return {one.name: why for one in House(Path(data)).wanted()}
+    there = [one for one in metadata.distributions(path=[site]) if one.name]
+    have = ours() | {key(one.name): one.version for one in there}
+    lacks = {one.name: _lack(one.requires or [], have) for one in there}
+    return {name: f"it needs {lack}" for name, lack in lacks.items() if lack}
+
+
+def _lack(requires: list[str], have: dict[str, str]) -> str:
+    """The first of a distribution's needs that is not met; "" when all are."""
+    try:
+        from pip._vendor.packaging.requirements import InvalidRequirement, Requirement
+    except ImportError:
+        return ""  # without pip nothing can be brought up to date
+    try:
+        needs = [Requirement(one) for one in requires]
+    except InvalidRequirement:
+        return ""
+    for need in needs:
+        if need.marker is None or need.marker.evaluate({"extra": ""}):
+            version = have.get(key(need.name))
+            if version is None:
+                return f"{need.name}, which is not here"
+            if not need.specifier.contains(version, prereleases=True):
+                return f"{need.name}{need.specifier}, and {version} is here"
+    return ""
 
 
 def _spec(what: str) -> str:

@@ -19,8 +19,12 @@ def _command() -> list[str]:
     return [sys.executable, "-m", "pip"]
 
 
+_OTHERWISE = ("PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REPORT")  # what would put things elsewhere
+_OURS = {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}  # stronger than what a person's pip.conf says for environments
+
+
 def _run(words: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
-    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PIP_TARGET", "PIP_USER")}
+    env = {name: value for name, value in os.environ.items() if name not in _OTHERWISE} | _OURS
     try:
         return subprocess.run(
             [*_command(), words[0], *QUIET, *words[1:]],
@@ -30,20 +34,20 @@ def _run(words: tuple[str, ...]) -> "subprocess.CompletedProcess[str]":
         raise Unavailable("too_slow", f"pip did not end within {PATIENCE:.0f} s: nothing was changed.") from None
 
 
-def works(*words: str) -> bool:
-    """Did pip do it?"""
-    return _run(words).returncode == 0
-
-
 def pip(*words: str) -> None:
     """Have pip do it; what it complains of is raised in our words."""
     done = _run(words)
     if done.returncode:
-        raise _trouble(done.stderr or done.stdout)
+        raise _trouble(done.stderr or done.stdout, done.stdout)
 
 
 _TROUBLES: tuple[tuple[str, type[SynapseError], str, str], ...] = (
     (r"No module named pip", Unavailable, "no_pip", "pip is not there: `python -m ensurepip` in synapse's environment."),
+    (r"Error\b.*(No space left on device|Disk quota exceeded)", Unavailable, "storage_unavailable",
+     "There is no room for it on the disk: nothing was changed."),
+    (r"Error\b.*(Read-only file system|Permission denied)", Unavailable, "storage_unavailable",
+     "A folder that it needs cannot be written: nothing was changed."),
+    (r"requires a different Python", Refused, "wrong_python", "It is for another Python ({tag})."),
     (r"not a supported wheel on this platform", Refused, "wrong_platform",
      "That wheel is for another system or Python ({tag}): ask for one that fits, or for one in plain Python (py3-none-any)."),
     (r"ResolutionImpossible|conflicting dependencies|The user requested \(constraint\)|conflict is caused by",
@@ -52,8 +56,8 @@ _TROUBLES: tuple[tuple[str, type[SynapseError], str, str], ...] = (
      "There is no wheel of it for this system under that name (source distributions are not taken)."),
     (r"Could not find a version that satisfies", NotFound, "no_such_version", "No wheel of it fits."),
     (r"(404|Not Found)", NotFound, "no_such_wheel", "There is nothing at that address."),
-    (r"has an invalid wheel|is invalid|Invalid wheel|BadZipFile|not a zip file|Wheel .* is invalid", BadRequest,
-     "broken_wheel", "That wheel is broken: it cannot be opened."),
+    (r"has an invalid wheel|is invalid|not a valid wheel filename|outside the target directory|Invalid wheel|BadZipFile"
+     r"|not a zip file|Wheel .* is invalid", BadRequest, "broken_wheel", "That wheel is broken."),
 )  # fmt: skip
 _NO_NETWORK = re.compile(
     r"NewConnectionError|NameResolutionError|Temporary failure in name resolution|Connection refused|ConnectTimeout"
@@ -61,11 +65,17 @@ _NO_NETWORK = re.compile(
 )
 
 
-def _trouble(said: str) -> SynapseError:
-    """What pip's complaint means."""
-    told = [line.strip() for line in said.splitlines() if re.match(r"\s*(ERROR|The conflict|    )", line)]
-    more = "\n  ".join(line.removeprefix("ERROR: ")[:300] for line in told[:8])
-    more = f"\n  {more}" if more else ""
+_PINNED = re.compile(r"The user requested \(constraint\)")
+_TELLS = re.compile(r"\s*ERROR: (?!ResolutionImpossible)|    \S.*( depends on | requested )")
+
+
+def _trouble(said: str, explained: str = "") -> SynapseError:
+    """What pip's complaint means; it explains a conflict where it tells its progress."""
+    lines = [line for line in (said + explained).splitlines() if _TELLS.match(line)]
+    if "Traceback (most recent call last)" in said:
+        lines = said.rstrip().splitlines()[-1:]
+    told = dict.fromkeys(_PINNED.sub("synapse has", line.strip().removeprefix("ERROR: ")) for line in lines)
+    more = "".join(f"\n  {line[:300]}" for line in list(told)[:8])
     if _NO_NETWORK.search(said):
         return Unavailable("no_network", f"The package index cannot be reached: nothing was changed.{more}")
     for pattern, kind, code, sentence in _TROUBLES:

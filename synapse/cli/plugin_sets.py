@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from synapse import paths
-from synapse.cli.pip import WHEELS_ONLY, pip, works
+from synapse.cli.pip import WHEELS_ONLY, pip
 from synapse.client.lines import dumps, loads
-from synapse.errors import Refused, Unavailable
+from synapse.errors import Refused, SynapseError, Unavailable
 from synapse.hookspecs import GROUP
 
 
@@ -89,34 +89,24 @@ class House:
             raise
 
     def _fill(self, made: Path, keep: list[Wanted], spec: str) -> Set:
-        specs = [self._kept(one) for one in keep] + ([spec] if spec else [])
+        kept = [self._kept(one) for one in keep]
+        specs = [wheel or one.spec for wheel, one in zip(kept, keep, strict=True)] + ([spec] if spec else [])
         site, report = made / "site", made / "report.json"
         site.mkdir()
         newest, wanted = "", list[Wanted]()
         if specs:
             constraints = made / "constraints.txt"
-            constraints.write_text("".join(f"{name}=={version}\n" for name, version in sorted(_ours().items())))
+            constraints.write_text("".join(f"{name}=={version}\n" for name, version in sorted(ours().items())))
             chosen = ("--find-links", str(self._wheels), "--constraint", str(constraints), *WHEELS_ONLY)
-            resolve = ("install", "--dry-run", "--quiet", "--report", str(report), *chosen, *specs)
-            local = all(os.path.isabs(one) for one in specs)
-            if not (local and works(*resolve, "--no-index")):
-                pip(*resolve)
+            resolve = ("install", "--dry-run", "--report", str(report), *chosen, *specs)
+            _resolved(resolve, local=all(kept) and (not spec or os.path.isabs(spec)))
             reported: Any = loads(report.read_bytes())
             found = reported["install"]
-            self._fetch([one["download_info"]["url"] for one in found])
+            files = self._fetch([one["download_info"]["url"] for one in found], made / "wheels")
             named = {key(one["metadata"]["name"]): one["metadata"]["version"] for one in found}
-            files = [self._wheel(name, version) for name, version in named.items()]
             if files:
-                pip(
-                    "install",
-                    "--quiet",
-                    "--no-deps",
-                    "--no-index",
-                    "--no-compile",
-                    "--target",
-                    str(site),
-                    *map(str, files),
-                )
+                where = ("--no-deps", "--no-index", "--no-compile", "--target", str(site))
+                pip("install", "--quiet", *where, *map(str, files))
             wanted, newest = self._described(keep, spec, site, named)
             report.unlink()
             constraints.unlink()
@@ -124,31 +114,28 @@ class House:
         return Set(made, wanted, newest)
 
     def _kept(self, one: Wanted) -> str:
-        """What stays is taken from its own wheel as long as that is there."""
-        try:
-            return str(self._wheel(key(one.name), one.version))
-        except Unavailable:
-            return one.spec
+        """What stays is taken from its own wheel, or of several (for several Pythons) from that which fits; "" for none."""
+        there = [file for file in self._wheels.glob("*.whl") if _named(file) == (key(one.name), one.version)]
+        return str(there[0]) if len(there) == 1 else f"{one.name}=={one.version}" if there else ""
 
-    def _fetch(self, urls: list[str]) -> None:
-        """Keep the wheels that were chosen."""
-        missing = []
+    def _fetch(self, urls: list[str], fresh: Path) -> list[Path]:
+        """The wheels that were chosen; those that are not kept yet come into `fresh`."""
+        fresh.mkdir()
+        files, missing = list[Path](), list[str]()
         for url in urls:
-            if url.startswith("file://"):
-                source = Path(unquote(urlsplit(url).path))
-                if source.parent != self._wheels:
-                    shutil.copy2(source, self._wheels / source.name)
-            elif not (self._wheels / os.path.basename(unquote(urlsplit(url).path))).exists():
+            source = Path(unquote(urlsplit(url).path))
+            if url.startswith("file://") and source.parent == self._wheels:
+                files.append(source)
+                continue
+            files.append(fresh / source.name)
+            kept = self._wheels / source.name
+            if url.startswith("file://") or kept.exists():
+                shutil.copy2(source if url.startswith("file://") else kept, fresh)
+            else:
                 missing.append(url)
         if missing:
-            pip("download", "--quiet", "--no-deps", *WHEELS_ONLY, "--dest", str(self._wheels), *missing)
-
-    def _wheel(self, name: str, version: str) -> Path:
-        for file in self._wheels.glob("*.whl"):
-            parts = file.name.split("-")
-            if key(parts[0]) == name and parts[1] == version:
-                return file
-        raise Unavailable("no_wheel", f"The wheel of {name} {version} is not there: `synapse plugins install {name}`.")
+            pip("download", "--quiet", "--no-deps", *WHEELS_ONLY, "--dest", str(fresh), *missing)
+        return files
 
     def _described(self, keep: list[Wanted], spec: str, site: Path, named: dict[str, str]) -> tuple[list[Wanted], str]:
         """What the set holds of what was asked for; Refused when what is new is no plugin."""
@@ -175,21 +162,45 @@ class House:
 
     def use(self, made: Set) -> None:
         """Put a set into use, by one rename; the one before it goes."""
-        before = os.path.realpath(self.link)
+        for file in (made.folder / "wheels").glob("*.whl"):
+            os.replace(file, self._wheels / file.name)
+        shutil.rmtree(made.folder / "wheels", ignore_errors=True)
         fresh = self._tag / f"{made.folder.name}.link"
         fresh.symlink_to(made.folder.name)
         os.replace(fresh, self.link)
         for old in self._tag.glob("set-*"):
             if old.name != made.folder.name:
                 shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
-        used = {f"{key(one.name)}-{one.version}" for one in metadata.distributions(path=[str(self.link / "site")])}
+        sites = [str(one) for one in self._root.glob("*/current/site")]
+        used = {(key(one.name), one.version) for one in metadata.distributions(path=sites)}
         for file in self._wheels.glob("*.whl"):
-            name, version = file.name.split("-")[:2]
-            if f"{key(name)}-{version}" not in used and before != os.path.realpath(self.link):
+            if _named(file) not in used:
                 file.unlink(missing_ok=True)
         from synapse.plugins import see_installed
 
         see_installed()
+
+
+def _resolved(words: tuple[str, ...], *, local: bool) -> None:
+    """Have pip choose, without a network where that is enough; what is refused without one is told where there is none."""
+    if not local:
+        pip(*words)
+        return
+    try:
+        pip(*words, "--no-index")
+    except SynapseError as alone:
+        if alone.code not in ("no_wheel", "no_such_version", "conflict", "pip_failed"):
+            raise
+        try:
+            pip(*words)
+        except Unavailable as error:
+            raise (alone if (alone.code, error.code) == ("conflict", "no_network") else error) from None
+
+
+def _named(wheel: Path) -> tuple[str, str]:
+    """The distribution and the version that a wheel's file is of."""
+    name, version, *_ = (*wheel.name.split("-"), "")
+    return key(name), version
 
 
 def _age(path: Path) -> float:
@@ -210,23 +221,24 @@ def _asked_name(spec: str) -> str:
 def plugins_house() -> Iterator[House]:
     """The folder, for one change at a time."""
     data = paths.data_folder()
-    paths.make_private(data)
     root = os.path.join(data, "plugins")
-    paths.make_private(root)
-    lock = os.open(os.path.join(root, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused("busy", "Plugins are being changed by another command: try again when it is done.") from None
-        yield House(Path(data))
+        paths.make_private(data)
+        paths.make_private(root)
+        with open(os.path.join(root, "lock"), "w") as lock:
+            os.chmod(lock.fileno(), 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                sentence = "Plugins are being changed by another command: try again when it is done."
+                raise Refused("busy", sentence) from None
+            yield House(Path(data))
     except OSError as error:
-        raise Unavailable("storage_unavailable", f"The plugins' folder {root} cannot be written: {error}.") from None
-    finally:
-        os.close(lock)
+        why = error.strerror or str(error)
+        raise Unavailable("storage_unavailable", f"The plugins' folder {root} cannot be written: {why}.") from None
 
 
-def _ours() -> dict[str, str]:
+def ours() -> dict[str, str]:
     """Every distribution that synapse runs with, but for those that were installed by us."""
     site = os.path.realpath(paths.plugin_site(paths.data_folder()))
     path = [one for one in sys.path if os.path.realpath(one or ".") != site]

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 def listed(*, as_json: bool) -> int:
     """The plugins as the hub has them; without a hub, as they are loaded here."""
+    from synapse.cli import installing
+
     running = of_the_hub()
-    found = rows(running)
+    found, lacking = rows(running), installing.stale()
     if as_json:
-        write(dumps({"plugins": found, "hub": running is not None}).decode())
+        write(dumps({"plugins": found, "hub": running is not None, "stale": lacking}).decode())
         return 0
     if not found:
         write("No plugins are installed.\n")
@@ -27,6 +29,8 @@ def listed(*, as_json: bool) -> int:
     for one in found:
         if one.get("failure"):
             write(f"\n{one['name']}: {one['failure']}\n")
+    for name, why in lacking.items():
+        write(f"\n{name} was installed, and {why}: `synapse plugins sync`.\n")
     if any(one["pending"] for one in found):
         write("\nThe hub has not taken that up yet: `synapse restart`.\n")
     return 0

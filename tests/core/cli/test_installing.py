@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.hubs import ROOT, SYNAPSE, HubProcess
+from tests.packaging.boxes import may_mount
 
 PLUGIN = """
 from synapse import AS_JSON, Command, hookimpl, write
@@ -226,8 +227,146 @@ def test_what_does_not_fit_is_refused_and_what_was_there_stays(home: Home, tmp_p
     assert "There is synapse-hello" in home.run("plugins", "remove", "nothing", status=1)
 
 
-def test_without_a_network_it_says_so(home: Home) -> None:
+def test_without_a_network_it_says_so(home: Home, tmp_path: Path) -> None:
     assert "cannot be reached" in home.run("plugins", "install", "synapse-hello", status=1)
+    needing = str(wheel(tmp_path, "synapse-needing", plugin="needing", needs=("not-there>=1",)))
+    assert "cannot be reached" in home.run("plugins", "install", needing, status=1)
+    assert kept(home) == []
+
+
+def kept(home: Home) -> list[str]:
+    return sorted(path.name for path in (home.data / "plugins" / "wheels").iterdir())
+
+
+def test_a_conflict_is_told_without_a_network_with_what_it_is_about(home: Home, tmp_path: Path) -> None:
+    told = home.run(
+        "plugins", "install", str(wheel(tmp_path, "synapse-old", plugin="old", needs=("aiohttp<1",))), status=1
+    )
+    assert "does not go together" in told
+    assert "synapse-old 1.0 depends on aiohttp<1\n" in told
+    assert "synapse has aiohttp==" in told
+
+
+def test_what_is_refused_leaves_no_wheel_and_not_another_one_of_that_name(home: Home, tmp_path: Path) -> None:
+    good = wheel(tmp_path, "synapse-hello", plugin="hello")
+    home.run("plugins", "install", str(good))
+    before = (home.data / "plugins" / "wheels" / good.name).read_bytes()
+    other = wheel(tmp_path / "other", "synapse-hello", plugin="memory", code="raise SystemExit")
+    assert "'memory' already" in home.run("plugins", "install", str(other), status=1)
+    assert kept(home) == [good.name]
+    assert (home.data / "plugins" / "wheels" / good.name).read_bytes() == before
+    misnamed = tmp_path / "badly named.whl"
+    misnamed.write_bytes(good.read_bytes())
+    assert "wheel is broken" in home.run("plugins", "install", str(misnamed), status=2)
+    young = wheel(tmp_path, "synapse-young", plugin="young")
+    with zipfile.ZipFile(young) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(young, "w") as archive:
+        for name, content in files.items():
+            more = b"Requires-Python: >=3.99\n" if name.endswith("METADATA") else b""
+            archive.writestr(name, content + more)
+    assert "for another Python" in home.run("plugins", "install", str(young), status=1)
+    with zipfile.ZipFile(young, "w") as archive:
+        for name, content in files.items():
+            archive.writestr("../../../../outside.py" if name == "synapse_young.py" else name, content)
+    assert "wheel is broken" in home.run("plugins", "install", str(young), status=2)
+    assert kept(home) == [good.name]
+    assert home.run("hello") == "synapse-hello 1.0\n"
+
+
+def test_what_a_pip_conf_says_of_environments_does_not_count(home: Home, tmp_path: Path) -> None:
+    conf = tmp_path / "pip.conf"
+    conf.write_text("[global]\nuser = true\nrequire-virtualenv = true\n")
+    home.env |= {"PIP_CONFIG_FILE": str(conf), "PIP_TARGET": str(tmp_path / "x"), "PIP_PREFIX": str(tmp_path / "y")}
+    home.run("plugins", "install", str(wheel(tmp_path, "synapse-hello", plugin="hello")))
+    assert home.run("hello") == "synapse-hello 1.0\n"
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.skipif(not may_mount(), reason="not run: nothing may be mounted here")
+@pytest.mark.parametrize("options", ["size=60k", "nr_inodes=28", "ro"])
+def test_a_disk_without_room_or_one_that_is_only_read_is_told_and_what_was_there_stays(
+    home: Home, tmp_path: Path, options: str
+) -> None:
+    hello = wheel(tmp_path, "synapse-hello", plugin="hello")
+    other = wheel(tmp_path, "synapse-other", plugin="other", code=PLUGIN.format(name="other", text="x" * 20_000))
+    place = tmp_path / "disk"
+    place.mkdir()
+    synapse = " ".join(SYNAPSE)
+    mount = f"mount -t tmpfs {'' if options == 'ro' else f'-o {options}'} none {place}"
+    shut = f"mount -o remount,ro {place}" if options == "ro" else "true"
+    steps = (
+        f"{mount} && {synapse} plugins install {hello} && {shut} && ! {synapse} plugins install {other} "
+        f"&& {synapse} hello && find {place} -name '*other*'"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", steps], env=home.env | {"SYNAPSE_DATA": str(place / "data")}, capture_output=True,
+        text=True, timeout=90, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.splitlines()[1:]) == (0, ["synapse-hello 1.0"]), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "no room" in done.stderr or "cannot be written" in done.stderr, done.stderr
+
+
+def plugin_checks(home: Home) -> list[dict[str, str]]:
+    found = json.loads(home.run("doctor", "--json"))["checks"]
+    return [one for one in found if one["name"] == "plugins" and one["state"] != "ok"]
+
+
+def test_after_an_upgrade_to_another_python_the_doctor_names_what_is_to_be_synced(home: Home, tmp_path: Path) -> None:
+    home.run("plugins", "install", str(wheel(tmp_path, "synapse-hello", plugin="hello")))
+    assert plugin_checks(home) == []
+    folder = home.data / "plugins" / str(sys.implementation.cache_tag)
+    folder.rename(folder.with_name("cpython-310"))
+    [check] = plugin_checks(home)
+    assert check["said"] == (
+        f"synapse-hello was installed, and it is not there for this Python ({sys.implementation.cache_tag})"
+    )
+    assert "`synapse plugins sync`" in check["next"]
+    assert "`synapse plugins sync`" in home.run("plugins", "list")
+    assert json.loads(home.run("plugins", "list", "--json"))["stale"].keys() == {"synapse-hello"}
+    assert "synapse-hello" in home.run("hello", status=2)
+    home.run("plugins", "sync")
+    assert plugin_checks(home) == []
+    assert home.run("hello") == "synapse-hello 1.0\n"
+    assert (folder.with_name("cpython-310") / "current" / "site").exists()  # the other Python keeps its own
+
+
+def test_what_an_upgrade_of_synapse_has_taken_from_under_a_plugin_is_named(home: Home, tmp_path: Path) -> None:
+    made = wheel(tmp_path, "synapse-hello", plugin="hello", needs=("lib-greet>=2", "msgspec>=0.1"))
+    wheel(tmp_path, "lib-greet", version="2.1", code="x = 1")
+    home.env["PIP_FIND_LINKS"] = str(tmp_path)
+    home.run("plugins", "install", str(made))
+    assert plugin_checks(home) == []
+    site = next(iter(home.sets())) / "site"
+    for path in (site / "lib_greet.py", *(site / "lib_greet-2.1.dist-info").iterdir()):
+        path.unlink()
+    (site / "lib_greet-2.1.dist-info").rmdir()
+    [check] = plugin_checks(home)
+    assert check["said"] == "synapse-hello was installed, and it needs lib-greet, which is not here"
+    home.env["PIP_FIND_LINKS"] = ""  # its wheel was kept
+    home.run("plugins", "sync")
+    assert plugin_checks(home) == []
+    metadata = next(iter(home.sets())) / "site" / "synapse_hello-1.0.dist-info" / "METADATA"
+    metadata.write_text(metadata.read_text().replace("msgspec>=0.1", "msgspec>=99"))
+    [check] = plugin_checks(home)
+    assert "it needs msgspec>=99, and 0." in check["said"]
+
+
+def test_a_command_whose_plugin_the_hub_has_not_taken_up_says_so(home: Home) -> None:
+    home.serve("--background")
+    site = home.data / "plugins" / str(sys.implementation.cache_tag) / "current" / "site"
+    site.mkdir(parents=True)
+    (site / "tally.py").write_text((ROOT / "docs" / "plugin-example" / "tally.py").read_text())
+    info = site / "synapse_tally-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: synapse-tally\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[synapse.plugins]\ntally = tally\n")
+    assert home.run("tally", "bugs", status=1) == (
+        "synapse: The hub has not taken up the plugin 'tally': `synapse restart` (`synapse plugins` says more).\n"
+    )
+    home.run("restart")
+    assert home.run("tally", "bugs") == "bugs: 1\n"
 
 
 def test_one_that_does_not_work_is_told_at_once(home: Home, tmp_path: Path) -> None:
