@@ -69,7 +69,7 @@ TABLES: dict[str, dict[str, str]] = {
         "command": "command_asked",
     },
 }
-_PATTERNS = {"busy", "ready", "waiting", "limited", "drop"}
+_PATTERNS = {"busy", "ready", "ended", "waiting", "limited", "drop"}
 _PATTERN = {"choice", "placeholder", "continued", "composer", "answer_first", "answer_rest", "answer_failed"}
 _PATTERN |= {"prompt", "open", "approve_yes", "approve_no", "marker", "command_asked"}
 _ONE_OF = {"approve_by": ("", "digit", "letter", "arrows", "keys", "http")}

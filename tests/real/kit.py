@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomlkit
 
+from synapse.runner.profile import BUILT_IN
 from tests.core.runner.attached import Glass
 from tests.e2e.agents_kit import House
 from tests.e2e.hubs import ROOT, SYNAPSE, free_port, until
@@ -137,6 +139,16 @@ class RealHouse(House):
             until(lambda: name in self.names(), 30)
             self.becomes(name, "READY", seconds=self.program_of.ready)
         return glass
+
+    def by_screen(self) -> None:
+        """The person has a profile of their own for the program, by which only its screen tells what it does."""
+        tables = tomlkit.parse((BUILT_IN / f"{self.program_of.name}.toml").read_text())
+        for told in ("trust", "start", "stream", "session", "signal"):
+            tables.pop(told, None)
+        tables["answer"].remove("record")
+        mine = self.home / ".config" / "synapse" / "profiles" / f"{self.program_of.name}.toml"
+        mine.parent.mkdir(parents=True)
+        mine.write_text(f"signals = []\n{tomlkit.dumps(tables)}")
 
     @property
     def glasses(self) -> list[Glass]:

@@ -4,6 +4,7 @@ The last words of the person decide:
 
   PING tok          PONG tok
   SLOW seconds tok  words for so long, then DONE tok
+  PAUSES seconds tok   three lines with so long before the second and the third, which is DONE tok
   LONG n            n numbered lines
   TEXT name         the text of that name in `TEXTS`, as it is
   LIMITED           the refusal of a service whose limit is reached
@@ -95,6 +96,10 @@ def decide(asked: str, tools: Json, result: str | None, schema: Json | None, sys
         count = max(1, int(float(seconds) / 0.25))
         words = [(f"word{one}" + (" " if one % 12 else "\n"), 0.25) for one in range(1, count + 1)]
         return Said([*words, (f"\n\nDONE {token}", 0.05)])
+
+    if found := re.findall(r"\bPAUSES ([\d.]+) (\S+)", asked):
+        seconds, token = found[-1]
+        return Said([("It begins.\n\n", 0.05), ("It goes on.\n\n", float(seconds)), (f"DONE {token}", float(seconds))])
     if found := re.findall(r"\bLONG (\d+)", asked):
         return Said([(f"line {one} of {found[-1]}\n\n", 0.01) for one in range(1, int(found[-1]) + 1)])
     if found := re.findall(r"\bTEXT (\w+)", asked):

@@ -23,6 +23,30 @@ def test_it_does_not_look_ready_while_a_long_answer_comes_in(house: RealHouse) -
     assert house.send("bob", "SLOW 8 streamed").endswith("DONE streamed")
 
 
+def test_a_pause_in_its_answer_is_no_end_though_its_hooks_are_silent() -> None:
+    house = RealHouse("codex")
+    try:
+        house.real("bob", "-c", "features.hooks=false")
+        for token in ("first", "second"):
+            assert house.send("bob", f"PAUSES 3 {token}").endswith(f"DONE {token}")
+        live = house.status("bob")["live"]
+        assert (live["source"], live["silent"]) == ("osc7501", ["hook"])
+    finally:
+        house.close()
+
+
+def test_a_pause_in_its_answer_is_no_end_though_it_is_known_by_its_screen_alone() -> None:
+    house = RealHouse("codex")
+    try:
+        house.by_screen()
+        house.real("bob", "-c", "tui.terminal_title=[]")  # else its spinner keeps its screen from settling
+        for token in ("first", "second"):
+            assert house.send("bob", f"PAUSES 3 {token}").endswith(f"DONE {token}")
+            assert house.status("bob")["live"]["source"] == "screen"
+    finally:
+        house.close()
+
+
 def test_nothing_of_ours_is_in_the_persons_settings(house: RealHouse) -> None:
     (settings,) = house.snapshot().values()
     own = settings.replace(b"screen_reader_detection_done = true\n", b"")  # it notes that by itself

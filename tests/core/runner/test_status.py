@@ -57,6 +57,19 @@ def test_the_screen_tells_ready_processing_waiting_and_done(demo: Stage) -> None
     ]
 
 
+def test_where_work_may_hide_a_composer_without_an_end_above_it_counts_after_a_pause() -> None:
+    stage = Stage(replace(DEMO, ended=(re.compile(r"^Worked for .*\n─+\n>.*\n.*\Z", re.M),), pauses=10.0))
+    stage.redraws(*IDLE)
+    assert stage.status == "READY"  # it has not worked yet
+    for last, at_once in (("so far", "PROCESSING"), ("Worked for 3s", "DONE")):
+        stage.machine.submitted()
+        stage.redraws(*BUSY)
+        stage.redraws("Worked for 2s", "> hello", last, *IDLE, seconds=1)
+        assert stage.status == at_once
+        stage.clock.go(9)
+        assert stage.status == "DONE"
+
+
 def test_ready_is_believed_at_first_only_behind_a_composer_that_takes_pastes() -> None:
     rules = (Rule("title", match=re.compile("^Ready"), status="READY"),)
     stage = Stage(replace(DEMO, rules=rules, trust=("title", "screen"), pastes=True))
