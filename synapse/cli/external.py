@@ -2,6 +2,7 @@
 
 from synapse.cli.command import AS_JSON, COMMON, FROM, NO_START, WORKSPACE, Argument, Command, Option, text_of, utf8
 from synapse.cli.messages import ATTACH, MODES, PRIORITY, TEXT
+from synapse.cli.secretfile import secret_in
 from synapse.cli.table import one_line, since, table, write
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
@@ -80,7 +81,7 @@ def add(
 
 def _headers(token_file: "str | None", given: "tuple[str, ...]") -> "dict[str, str]":
     """Credentials as headers; their values come from files, for others may see the words of a command."""
-    headers = {"Authorization": f"Bearer {_secret(token_file)}"} if token_file else {}
+    headers = {"Authorization": f"Bearer {secret_in(token_file, LARGEST)}"} if token_file else {}
     for one in given:
         name, colon, value = one.partition(":")
         name, value = name.strip(), value.strip()
@@ -91,26 +92,8 @@ def _headers(token_file: "str | None", given: "tuple[str, ...]") -> "dict[str, s
             )
         if name.lower() in (there.lower() for there in headers):
             raise BadRequest("bad_header", f"The header {name} is given twice.")
-        headers[name] = _secret(value[1:])
+        headers[name] = secret_in(value[1:], LARGEST)
     return headers
-
-
-def _secret(path: str) -> str:
-    """The one line of a file."""
-    import os
-
-    try:
-        with open(os.path.expanduser(path), "rb") as opened:
-            content = opened.read(LARGEST + 1)
-    except OSError as error:
-        raise BadRequest("bad_file", f"{path} cannot be read: {error.strerror}.") from None
-    try:
-        lines = content.decode().strip().splitlines()
-    except UnicodeDecodeError:
-        lines = []
-    if len(lines) != 1 or len(content) > LARGEST:
-        raise BadRequest("bad_file", f"{path} does not hold one line with a credential.")
-    return lines[0].strip()
 
 
 def show(alias: str, *, as_json: bool, sender: "str | None", workspace: "str | None", no_start: bool) -> int:

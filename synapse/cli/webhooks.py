@@ -1,13 +1,14 @@
 """`webhooks`: URLs that the hub calls when tasks have ended or ask something."""
 
 from synapse.cli.command import COMMON, Argument, Command, Option
+from synapse.cli.secretfile import secret_in
 from synapse.cli.table import clock, one_line, since, table, write
 from synapse.client.blocking import Client
 from synapse.client.lines import dumps
-from synapse.errors import BadRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 LONGEST = 8192  # bytes of a secret
@@ -21,22 +22,29 @@ def listed(*, as_json: bool, **common: "Any") -> int:
     """The webhooks that there are."""
     with _client(common) as client:
         reply = client.call("webhooks.list")
-    if as_json:
-        write(dumps(reply).decode())
-        return 0
-    found = _rows(reply, "webhooks")
-    if not found:
-        write("No webhooks: `synapse webhooks add URL` adds one.\n")
-        return 0
     heads = ("WEBHOOK", "URL", "EVENTS", "AGENT", "OWNER", "SIGNED", "SINCE", "WAITING", "GIVEN_UP")
-    write(table(heads, [_row(one) for one in found], keep=("WEBHOOK", "URL")))
-    return 0
+    none = "No webhooks: `synapse webhooks add URL` adds one.\n"
+    return _shown(reply, "webhooks", heads, _row, keep=("WEBHOOK", "URL"), none=none, as_json=as_json)
 
 
-def _rows(reply: "dict[str, object]", name: str) -> "list[dict[str, Any]]":
+def _shown(
+    reply: "dict[str, object]",
+    name: str,
+    heads: "tuple[str, ...]",
+    cells: "Callable[[dict[str, Any]], tuple[str, ...]]",
+    *,
+    keep: "tuple[str, ...]",
+    none: str,
+    as_json: bool,
+) -> int:
+    """The rows of a reply, as they are or as a table."""
     rows = reply.get(name) or []
     assert isinstance(rows, list)
-    return rows
+    if as_json:
+        write(dumps(reply).decode())
+    else:
+        write(table(heads, [cells(one) for one in rows], keep=keep) if rows else none)
+    return 0
 
 
 def _row(one: "dict[str, Any]") -> "tuple[str, ...]":
@@ -58,7 +66,7 @@ def add(
     **common: "Any",
 ) -> int:
     """Have a URL called."""
-    secret = _secret(secret_file) if secret_file else ""
+    secret = secret_in(secret_file, LONGEST) if secret_file else ""
     events = [f"task.{one.removeprefix('task.').replace('-', '_')}" for one in event]
     with _client(common) as client:
         made = client.change("webhooks.add", url=url, events=events, agent=agent or "", secret=secret)
@@ -71,24 +79,6 @@ def add(
     assert isinstance(told, list)
     write(f"{made['id']}: {made['url']} is called on {', '.join(told)}{whose}, {signed}\n")
     return 0
-
-
-def _secret(path: str) -> str:
-    """The one line of a file; `-` is standard input."""
-    import os
-
-    try:
-        with open(0 if path == "-" else os.path.expanduser(path), "rb", closefd=path != "-") as opened:
-            content = opened.read(LONGEST + 1)
-    except OSError as error:
-        raise BadRequest("bad_file", f"{path} cannot be read: {error.strerror}.") from None
-    try:
-        lines = content.decode().strip().splitlines()
-    except UnicodeDecodeError:
-        lines = []
-    if len(lines) != 1 or len(content) > LONGEST:
-        raise BadRequest("bad_file", f"{path} does not hold one line with a secret.")
-    return lines[0].strip()
 
 
 def remove(webhook: str, *, as_json: bool, **common: "Any") -> int:
@@ -105,16 +95,9 @@ def deliveries(webhook: "str | None", *, limit: int, as_json: bool, **common: "A
     """What became of the calls."""
     with _client(common) as client:
         reply = client.call("webhooks.deliveries", id=webhook or "", limit=limit)
-    if as_json:
-        write(dumps(reply).decode())
-        return 0
-    found = _rows(reply, "deliveries")
-    if not found:
-        write("No calls yet.\n")
-        return 0
     heads = ("WEBHOOK", "WHEN", "EVENT", "TASK", "OUTCOME", "STATUS", "ATTEMPTS", "WHY")
-    write(table(heads, [_delivery(one) for one in found], keep=("TASK", "OUTCOME", "STATUS")))
-    return 0
+    keep = ("TASK", "OUTCOME", "STATUS")
+    return _shown(reply, "deliveries", heads, _delivery, keep=keep, none="No calls yet.\n", as_json=as_json)
 
 
 def _delivery(one: "dict[str, Any]") -> "tuple[str, ...]":

@@ -6,7 +6,7 @@ decided, and works on what lies in such an agent's box by the verbs of `external
 
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from synapse import ids, names
 from synapse.errors import BadRequest, NotFound, Refused, Unavailable
@@ -236,12 +236,7 @@ def refresh(call: Call, request: RefreshRequest) -> ExternalRow:
         agent.key,
         agent.workspace,
     )
-    before = row(call, agent, there)
-    return ExternalRow(
-        **_told(found.card), alias=agent.name, workspace=agent.workspace, key=agent.key, since=there.since,
-        status=before.status, doing=before.doing, headers=found.headers, allow_private=there.allow_private,
-        insecure=there.insecure, queued=before.queued, tasks=before.tasks,
-    )  # fmt: skip
+    return row(call, agent, structs.replace(there, card=found.card, headers=found.headers))
 
 
 class RemoveRequest(Change, kw_only=True):

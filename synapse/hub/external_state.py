@@ -14,7 +14,6 @@ from synapse.hub.external_facts import (
     ExternalRefreshed,
     ExternalReleased,
     ExternalRemoved,
-    RemoteCard,
 )
 from synapse.hub.facts import Canceled, Completed, Failed, LogForgotten, MessageAdded, Rejected
 
@@ -25,18 +24,10 @@ CONTEXTS_KEPT = (
 )
 
 
-class Registration(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An agent elsewhere that is a participant here."""
+class Registration(ExternalAdded, frozen=True, kw_only=True, omit_defaults=True):
+    """An agent elsewhere that is a participant here: what was added, as it is now, and since when."""
 
-    key: str
-    url: str
-    card: RemoteCard
     since: float
-    origin: str = ""
-    allow_private: bool = False
-    insecure: bool = False
-    secret: str = ""
-    headers: tuple[str, ...] = ()
 
 
 class Link(Struct, kw_only=True, omit_defaults=True):
@@ -122,8 +113,7 @@ class External:
 
     def _register(self, at: float, body: ExternalAdded | ExternalRefreshed | ExternalRemoved) -> None:
         if isinstance(body, ExternalAdded):
-            fields = {name: getattr(body, name) for name in ExternalAdded.__struct_fields__}
-            self.registered[body.key] = Registration(since=at, **fields)
+            self.registered[body.key] = Registration(since=at, **structs.asdict(body))
         elif isinstance(body, ExternalRefreshed):
             there = self.registered.get(body.key)
             if there is not None:

@@ -1,5 +1,7 @@
 """Webhooks: URLs that are called when any task, or any of one agent's, has ended or asks back."""
 
+from functools import partial
+
 from msgspec import field
 
 from synapse import ids
@@ -153,12 +155,12 @@ class DeliveryRow(Reply, kw_only=True, omit_defaults=False):
     webhook: str
     url: str
     task: str
-    event: str
     outcome: str
-    status: int
-    attempts: int
-    error: str
-    at: float
+    event: str = ""
+    status: int = 0
+    attempts: int = 0
+    error: str = ""
+    at: float = 0.0
 
 
 class DeliveriesReply(Reply, kw_only=True, omit_defaults=False):
@@ -177,34 +179,15 @@ def deliveries(call: Call, request: DeliveriesRequest) -> DeliveriesReply:
 
 
 def _rows(hook: Hook, limit: int) -> list[DeliveryRow]:
-    waiting = [
-        DeliveryRow(
-            webhook=hook.id,
-            url=hook.url,
-            task=task,
-            event="",
-            outcome="waiting",
-            status=0,
-            attempts=0,
-            error="",
-            at=0.0,
-        )
-        for task in reversed(hook.owed)
-    ]
+    row = partial(DeliveryRow, webhook=hook.id, url=hook.url)
+    waiting = [row(task=task, outcome="waiting") for task in reversed(hook.owed)]
     made = [
-        DeliveryRow(
-            webhook=hook.id,
-            url=hook.url,
-            task=one.task,
-            event=one.event,
-            outcome="delivered" if 200 <= one.status < 300 else "failed",
-            status=one.status,
-            attempts=one.attempts,
-            error=one.error,
-            at=one.at,
+        row(
+            task=one.task, outcome="delivered" if 200 <= one.status < 300 else "failed", event=one.event,
+            status=one.status, attempts=one.attempts, error=one.error, at=one.at,
         )
         for one in reversed(hook.recent)
-    ]
+    ]  # fmt: skip
     return [*waiting, *made][:limit]
 
 

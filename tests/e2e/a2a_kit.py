@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -262,6 +262,18 @@ async def talk(base: str, manner: Manner, binding: str) -> AsyncIterator[Talk]:
         for task, state in strict.seen.items():
             if state not in _ENDED and await talk.state(task) not in ENDED:
                 await talk.cancel(task)
+
+
+@contextmanager
+def furnished() -> Iterator[House]:
+    """A hub with the agent for tests, and a program in a terminal."""
+    house = House()
+    try:
+        house.serve("--test-agent")
+        house.agent(DEMO.name)
+        yield house
+    finally:
+        house.close()
 
 
 def base_of(house: House, name: str) -> str:

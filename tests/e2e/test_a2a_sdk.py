@@ -25,13 +25,8 @@ BYTES = bytes(range(256)) * 40
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
-    house = House()
-    try:
-        house.serve("--test-agent")
-        house.agent(kit.DEMO.name)
+    with kit.furnished() as house:
         yield house
-    finally:
-        house.close()
 
 
 @pytest.fixture(params=kit.BINDINGS)

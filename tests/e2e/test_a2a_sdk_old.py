@@ -23,13 +23,8 @@ from tests.e2e.agents_kit import House
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
-    house = House()
-    try:
-        house.serve("--test-agent")
-        house.agent(kit.DEMO.name)
+    with kit.furnished() as house:
         yield house
-    finally:
-        house.close()
 
 
 @pytest.fixture(params=[kit.DEMO, kit.TEST], ids=lambda manner: manner.name)

@@ -22,13 +22,8 @@ SECRET = "Basic-not, but a secret of 1"
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
-    house = House()
-    try:
-        house.serve("--test-agent")
-        house.agent(kit.DEMO.name)
+    with kit.furnished() as house:
         yield house
-    finally:
-        house.close()
 
 
 @pytest.fixture(params=kit.BINDINGS)
