@@ -1,11 +1,11 @@
 """A task as A2A 1.0 tells it: ProtoJSON out, camelCase only, nothing that the schema does not know (A2A 1.0 §4)."""
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import json
 
+from synapse.a2a.naming import named_in
 from synapse.hub.views import Piece, Said, TaskView
 
 ARTIFACT = "answer"  # the id of the artifact that an agent's answer is
@@ -23,8 +23,6 @@ WORDS = {name: word for word, name in STATES.items()}
 ENDED = frozenset({"completed", "failed", "canceled", "rejected"})
 RESTING = ENDED | {"input-required", "auth-required"}  # a blocking send returns, a sending stream ends
 _ROLES = {"user": "ROLE_USER", "agent": "ROLE_AGENT"}
-_FENCE = re.compile(r"^(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*\n(.*?)^\1[ \t]*$", re.M | re.S)
-_FILE = re.compile(r"`((?:[\w.@+-]+/)*[\w@+-][\w.@+-]*\.[A-Za-z]\w{0,9})(?::\d+)?`")
 
 
 def timestamp(at: float) -> str:
@@ -99,13 +97,6 @@ def artifact(answer: list[Piece], *, bare: bool = False) -> dict[str, Any]:
     if found:
         parts.append({"data": found, "mediaType": "application/json"})
     return {"artifactId": ARTIFACT, "name": ARTIFACT, "parts": parts}
-
-
-def named_in(text: str) -> dict[str, Any]:
-    """The fenced code blocks of a text, and the files that it names in backquotes."""
-    blocks = [{"language": language, "code": code} for _, language, code in _FENCE.findall(text)]
-    files = list(dict.fromkeys(_FILE.findall(_FENCE.sub("", text))))
-    return ({"codeBlocks": blocks} if blocks else {}) | ({"files": files} if files else {})
 
 
 def answer_message(view: TaskView) -> dict[str, Any]:

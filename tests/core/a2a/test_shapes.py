@@ -15,7 +15,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synapse.a2a import model, v03
+from synapse.a2a import model, naming, v03
 from synapse.a2a.errors import TABLE, A2AError, invalid
 from synapse.a2a.feed import Feeds
 from synapse.a2a.handlers import Call, Handlers
@@ -424,6 +424,36 @@ def test_code_and_files_in_an_answer_come_as_data_too() -> None:
         "codeBlocks": [{"language": "python", "code": "print(`x.py`)\n"}, {"language": "", "code": "plain\n"}],
         "files": ["src/main.py", "notes.md"],
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "blocks"),
+    [
+        ("````md\n```\nin\n```\n````\n", [("md", "```\nin\n```\n")]),
+        ("```a\none\n`````  \n", [("a", "one\n")]),
+        ("```a `b`\nno fence\n", []),
+        ("~~~a `b`\na fence\n~~~", [("a", "a fence\n")]),
+        ("```py title=x\nto the end\n", [("py", "to the end\n")]),
+        ("```\n```\n", [("", "")]),
+        ("text ```a\nno fence\n```", [("", "")]),
+    ],
+)
+def test_a_fenced_block_ends_with_a_fence_of_its_kind(text: str, blocks: list[tuple[str, str]]) -> None:
+    found = naming.named_in(text).get("codeBlocks", [])
+    assert [(each["language"], each["code"]) for each in found] == blocks
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```\u6f22" + "-" * 300_000,
+        "~" * 300_000,
+        *(each * 50_000 for each in ("```a\n", "````\n```\n", "`a/", "`a.", "a.")),
+    ],
+)
+async def test_no_answer_holds_the_loop_up(text: str) -> None:
+    await asyncio.sleep(0)
+    assert model.artifact([Piece(kind="text", value=text)])["parts"][0] == {"text": text}
 
 
 @pytest.mark.parametrize("reason", sorted(TABLE))
