@@ -71,6 +71,43 @@ def test_every_job_tests_what_it_has_packed(jobs: dict[str, Any]) -> None:
         assert steps[tested + 1].startswith("actions/upload-artifact")
 
 
+def uploaded(job: dict[str, Any], system: str, root: Path) -> list[str]:
+    """The names of the files that a job gives to the last one, of those that it has made below a folder."""
+    found = []
+    for step in job["steps"]:
+        only = step.get("if", "")
+        if step.get("uses", "").startswith("actions/upload-artifact") and (not only or f"'{system}'" in only):
+            path = step["with"]["path"]
+            found += [file.name for file in root.glob(f"{path}*" if path.endswith("/") else path)]
+    return found
+
+
+def test_what_the_jobs_upload_is_the_whole_release_and_nothing_twice(jobs: dict[str, Any], tmp_path: Path) -> None:
+    """The last job puts all of it into one folder."""
+    found = []
+    for name in ("linux", "macos"):
+        for system in systems(jobs[name]):
+            root = tmp_path / system
+            made = root / ("dist/release" if name == "linux" else "dist")
+            made.mkdir(parents=True)
+            files = [f"synapse-{__version__}-{system}.tar.gz"]
+            if name == "linux":
+                files += [f"synapse-{__version__}-{system}", f"synapse_hub-{__version__}-py3-none-any.whl"]
+            for file in files:
+                (made / file).touch()
+                (made / f"{file}.sha256").touch()
+            found += uploaded(jobs[name], system, root)
+    assert sorted(found) == sorted(released(jobs))
+
+
+def released(jobs: dict[str, Any]) -> list[str]:
+    """Every file of a release that a job has built, with its sum."""
+    names = [f"synapse-{__version__}-{system}.tar.gz" for system in systems(jobs["linux"]) | systems(jobs["macos"])]
+    names += [f"synapse-{__version__}-{system}" for system in systems(jobs["linux"])]
+    names += [f"synapse_hub-{__version__}-py3-none-any.whl"]
+    return [*names, *(f"{name}.sha256" for name in names)]
+
+
 def test_the_last_job_makes_the_recipes_of_the_files_that_are_released(jobs: dict[str, Any], tmp_path: Path) -> None:
     """Its scripts, run on files of a few bytes in a copy of what they touch."""
     for name in (
@@ -86,9 +123,7 @@ def test_the_last_job_makes_the_recipes_of_the_files_that_are_released(jobs: dic
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
     files = tmp_path / "files"
     files.mkdir()
-    built = systems(jobs["linux"]) | systems(jobs["macos"])
-    names = [f"synapse-{__version__}-{system}.tar.gz" for system in built]
-    names += [f"synapse-{__version__}-{system}" for system in systems(jobs["linux"])]
+    names = [name for name in released(jobs) if not name.endswith(".sha256")]
     for name in names:
         (files / name).write_text(name)
         (files / f"{name}.sha256").write_text(f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n")
@@ -105,5 +140,7 @@ def test_the_last_job_makes_the_recipes_of_the_files_that_are_released(jobs: dic
     recipes = (files / "synapse.rb").read_text() + (files / "synapse.json").read_text()
     assert "0" * 64 not in recipes
     for name in (*names, "synapse.ps1"):
+        if name.endswith(".whl"):
+            continue  # pip's, of which neither knows
         assert hashlib.sha256((files / name).read_bytes()).hexdigest() in recipes
     assert (files / "synapse.ps1.sha256").read_text().split()[0] in (files / "synapse.json").read_text()
