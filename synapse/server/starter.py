@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 4  # that start at the same time
 MOST = 32  # that start or wait for their turn
 WITHIN = 60.0  # seconds for one to have its turn and be started
-LEAVING = 10.0  # seconds for one that is wanted no more to be undone
+LEAVING = 90.0  # seconds for one that is wanted no more to be undone: git comes to its end first
 CLOSING = 5.0  # ... when the hub ends
 TRIES = 100  # under one key, of which none came to its program's start
 LONGEST = 1 << 20  # bytes of what is said of a start
@@ -62,7 +62,7 @@ class Starter:
         self._umask = umask
         self._files = files
         self._passing = passing
-        self._home = os.getcwd()
+        self._home = _folder()
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._count = 0
         self._under_way: dict[str, tuple[Change, asyncio.Task[Any]]] = {}
@@ -181,7 +181,8 @@ class Starter:
                             "ended",
                             f"{begun.name} was started under this key before, and has ended: use a new key for another.",
                         )
-                    self._started.add(begun.key)
+                    if self._passing:
+                        self._started.add(begun.key)
                     return begun
                 raise Refused("forgotten", "Nothing that was started under this key ran: use a new key.")
         except TimeoutError:
@@ -244,6 +245,14 @@ class Starter:
         task = asyncio.get_running_loop().create_task(_seen_off(process))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
+
+
+def _folder() -> str:
+    """Where this process was started."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return "/"  # that is gone
 
 
 def _reused() -> Refused:
