@@ -125,7 +125,10 @@ class Agent:
         self._turns = Turns(
             link=self._link, profile=self._profile, terminal=terminal, status=self._status, reader=reader
         )
-        self._said = Output(self._loop, link=self._link, profile=self._profile, terminal=terminal, turns=self._turns)
+        self._said = Output(
+            self._loop, link=self._link, profile=self._profile, terminal=terminal, turns=self._turns,
+            prompted=lambda: self._status.prompted,
+        )  # fmt: skip
         self._stopping = Stopping(self._loop, self._child, self._ask_to_stop)
         press = Press(
             child=self._child, terminal=terminal, viewers=viewers, profile=self._profile, values=prepared.values

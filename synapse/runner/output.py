@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -23,13 +24,15 @@ class Output:
     """Looks at the screen when it has settled, and tells what is new of the answer."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, *, link: Link, profile: Profile, terminal: Terminal, turns: Turns
-    ) -> None:
+        self, loop: asyncio.AbstractEventLoop, *, link: Link, profile: Profile, terminal: Terminal, turns: Turns,
+        prompted: Callable[[], bool],
+    ) -> None:  # fmt: skip
         self._loop = loop
         self._link = link
         self._profile = profile
         self._terminal = terminal
         self._turns = turns
+        self._prompted = prompted  # may a prompt stand there? Else what looks like one is output
         self._watched = ""  # the task
         self._told = ""
         self._next = 0.0  # when it may be looked at again
@@ -73,7 +76,7 @@ class Output:
 
     def _look(self, turn: Turn) -> None:
         began, pace = self._loop.time(), 0.0
-        text = from_screen(self._profile, self._terminal, turn)
+        text = from_screen(self._profile, self._terminal, turn, self._prompted())
         if text and text != self._told:
             append = bool(self._told) and text.startswith(self._told)
             news = text[len(self._told) :] if append else text

@@ -16,14 +16,15 @@ ALIKE = 3  # characters that two prompts of one program begin with alike
 FRAME = 8  # rows above a composer's cursor at which the echo of a message may begin
 
 
-def from_screen(profile: Profile, terminal: Terminal, turn: Turn) -> str:
-    """The answer to what was typed in this turn; "" when there is none."""
+def from_screen(profile: Profile, terminal: Terminal, turn: Turn, over: bool = True) -> str:
+    """The answer to what was typed in this turn; "" when there is none. Only where it is `over` a prompt may end it."""
+    prompt = turn.line if over else ""
     if profile.multiline == "type" and not profile.patterns and "\n" in turn.typed:
         text = _printed(terminal, turn)
         if text is not None:
-            return bounded(_bare(profile, text.split("\n"), turn.line))
+            return bounded(_bare(profile, text.split("\n"), prompt))
     above = None if terminal.modes.alternate else turn.above
-    return bounded(answer(profile, terminal.text_since(turn.mark), turn.typed, prompt=turn.line, above=above))
+    return bounded(answer(profile, terminal.text_since(turn.mark), turn.typed, prompt=prompt, above=above))
 
 
 def _printed(terminal: Terminal, turn: Turn) -> str | None:

@@ -64,6 +64,11 @@ class StatusMachine:
         return self.status in (READY, DONE)
 
     @property
+    def prompted(self) -> bool:
+        """May its prompt stand there at this very moment, whether it has been judged or not?"""
+        return self._foot.ready() if self._profile.patterns else self._stillness.unchanged
+
+    @property
     def unchanged(self) -> bool:
         """Of a program without patterns: is it in the mode in which it takes lines?"""
         return self._stillness.unchanged

@@ -99,6 +99,19 @@ async def test_a_shells_output_is_heard_line_by_line(home: Home) -> None:
     heard.stop()
 
 
+async def test_what_looks_like_a_prompt_is_heard_while_the_program_still_works_and_its_prompt_is_not(
+    home: Home,
+) -> None:
+    await home.agent_of("bob", "shell")
+    peer, task = await asked(home.doors, f"printf 'working $'; until [ -e {home.data}/go ]; do sleep 0.1; done; echo")
+    heard = Heard(home.server, task)
+    await until(lambda: heard.text == "working $")
+    (home.data / "go").touch()
+    assert (await peer.ask("tasks.wait", task=task, timeout=30))["result"]["state"] == "completed"
+    assert heard.text.rstrip("\n") == "working $"
+    heard.stop()
+
+
 async def test_a_watched_task_is_heard_of_again_when_its_runner_has_come_back(home: Home) -> None:
     await home.agent_of("bob", "shell")
     peer, task = await asked(home.doors, "echo first; sleep 1.5; echo second; sleep 1")

@@ -43,6 +43,7 @@ class Program:
 
     def __init__(self) -> None:
         self.terminal = Terminal(40, 10)
+        self.prompted = False
         self.shows("$ ")
         turn = Turn(
             Message("m-1", "task", "count", task="t-1"), "count", mark=self.terminal.mark(), above="$ ", line="$ "
@@ -56,6 +57,7 @@ class Program:
             profile=load(BUILT_IN / "shell.toml"),
             terminal=self.terminal,
             turns=self.turns,  # type: ignore[arg-type]
+            prompted=lambda: self.prompted,
         )
         self.shows("count\r\n")
 
@@ -114,6 +116,15 @@ async def test_what_is_no_longer_so_is_told_anew(program: Program) -> None:
     await program.tells(1)
     program.says("\r20 %")
     assert await program.tells(2) == [("10 %", False), ("20 %", False)]
+
+
+async def test_a_line_that_ends_like_a_prompt_is_told_unless_a_prompt_may_stand_there(program: Program) -> None:
+    program.output.watch({"task": "t-1", "on": True})
+    program.says("one\r\nSend it to <ada@example.org>")
+    assert await program.tells(1) == [("one\nSend it to <ada@example.org>", False)]
+    program.prompted = True
+    program.says("\r\ntwo\r\n$ ")
+    assert await program.tells(2) == [("one\nSend it to <ada@example.org>", False), ("\ntwo", True)]
 
 
 async def test_who_asks_again_is_told_all_of_it(program: Program) -> None:
