@@ -105,7 +105,8 @@ def _in_my_hands(call: Call, id: str) -> Task:
 
 
 class AskRequest(Change, kw_only=True):
-    """`auth`: it cannot go on before somebody has logged it in; `command` is what it asks about."""
+    """`auth`: it cannot go on before somebody has logged it in; `command` is what it asks about (else what the agent's
+    status says)."""
 
     task: str
     question: str = ""
@@ -128,11 +129,19 @@ def ask(call: Call, request: AskRequest) -> TaskReply:
                 question=request.question[:2000],
                 choices=tuple(choice[:500] for choice in request.choices[:20]),
                 auth=request.auth,
-                command=request.command[:2000],
+                command=(request.command or _shown(call, request.question))[:2000],
             ),
             task.id,
         )
     return TaskReply(task_id=task.id, state=state, position=call.reached)
+
+
+def _shown(call: Call, question: str) -> str:
+    """What the question is about that stands on the caller's screen, as its runner has reported it before."""
+    runner = call.hub.sessions.runner(call.by)
+    if runner is None or runner.live.status != "WAITING" or runner.live.question != question:
+        return ""
+    return runner.live.command
 
 
 class TaskRequest(Change, kw_only=True):

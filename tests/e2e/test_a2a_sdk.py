@@ -198,6 +198,7 @@ async def test_a_question_of_a_program_comes_with_its_choices(demo: Talk) -> Non
     (about,) = kit.data(asked.parts)
     assert [choice["number"] for choice in about["choices"]] == [1, 2]
     assert ["Yes" in choice["text"] for choice in about["choices"]] == [True, False]
+    assert about["command"] == "echo granted"
     await demo.send("2", task=task.id)
 
 

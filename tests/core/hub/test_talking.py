@@ -102,6 +102,19 @@ async def test_the_question_comes_before_its_answer(bench: Bench) -> None:
     assert [one["role"] for one in (await kim("tasks.get", task=task))["history"]] == ["user", "agent", "user"]
 
 
+@pytest.mark.parametrize(
+    ("reported", "command"),
+    [({}, "rm x"), ({"command": ""}, ""), ({"question": "Something else?"}, ""), ({"status": "READY"}, "")],
+)
+async def test_what_a_question_on_the_screen_is_about_is_taken_from_the_status(
+    bench: Bench, reported: dict[str, str], command: str
+) -> None:
+    bob, kim, task = await begun(bench)
+    await bob("agents.report", **ASKS | reported)
+    await bob("tasks.ask", task=task, question=ASKS["question"], choices=ASKS["choices"])
+    assert (await kim("tasks.get", task=task))["status"].get("command", "") == command
+
+
 async def test_what_is_no_choice_is_refused_with_the_choices_and_nothing_changes(bench: Bench) -> None:
     _, kim, task = await asked(bench)
     refused = await kim.refused("tasks.say", task=task, text="perhaps")
