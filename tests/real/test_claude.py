@@ -16,6 +16,7 @@ house = house_of("claude")
 def test_after_clear_its_new_session_is_its_own(house: RealHouse) -> None:
     before = house.status("bob")["live"]["session"]
     glass = house.attach("bob", columns=120, rows=40)
+    glass.shows("? for shortcuts")
     house.becomes("bob", "READY")
     glass.type("/clear")
     glass.shows("Start a new session")
@@ -84,6 +85,7 @@ def test_where_its_usual_words_are_hidden_its_screen_is_understood(mine: dict[st
 
 def test_a_person_who_interrupts_it_early_makes_it_ready_though_the_text_stands_there_again(house: RealHouse) -> None:
     glass = house.attach("bob", columns=120, rows=40)
+    glass.shows("? for shortcuts")  # before that its keys would be the test's own terminal's
     house.becomes("bob", "READY")
     glass.type("SLOW 20 early")
     glass.shows("SLOW 20 early")
