@@ -24,6 +24,7 @@ from synapse.errors import SynapseError
 NAMED = {"32": "green", "36": "cyan", "33": "yellow", "34": "blue", "31": "red", "2": "dim"}
 FRAME = 5  # cells beside the columns: the row's number, and the bar that shows where a long table is
 MOST_WAITING = 3
+LOW = 10  # rows of a terminal that are taken by the table first
 JUMP_WITHIN = 10.0  # seconds
 
 
@@ -179,6 +180,10 @@ class LiveList(App[int]):
     # -- drawing
 
     @property
+    def _is_low(self) -> bool:
+        return self.size.height < LOW
+
+    @property
     def _table(self) -> Table:
         return self.query_one("#agents", Table)
 
@@ -193,8 +198,9 @@ class LiveList(App[int]):
         self._draw_chosen()
         waiting = self.query_one("#waiting", Static)
         lines = [self._waits(each) for each in self._news.waiting]
-        more = [f"… and {len(lines) - MOST_WAITING} more: `synapse waiting`"] if len(lines) > MOST_WAITING else []
-        waiting.update("\n".join([*lines[:MOST_WAITING], *more]))
+        most = 1 if self._is_low else MOST_WAITING
+        more = [f"… and {len(lines) - most} more: `synapse waiting`"] if len(lines) > most and not self._is_low else []
+        waiting.update("\n".join([*lines[:most], *more]))
         waiting.display = bool(lines)
         if self._ticking is not None:
             running = lines or any(row.get("task_received_at") for row in self._news.rows)
@@ -253,7 +259,7 @@ class LiveList(App[int]):
         """The row with the cursor, in full."""
         row = self._chosen()
         chosen = self.query_one("#chosen", Static)
-        chosen.display = row is not None
+        chosen.display = row is not None and not self._is_low
         if row is None:
             return
         first = [row["agent_id"], row["agent_type"], row["role"], row["skill_set"], row["working_dir"]]

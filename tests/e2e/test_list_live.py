@@ -107,6 +107,19 @@ def test_a_narrow_terminal_shows_whole_names_live_and_plain(house: House, tmux: 
     assert [line.split() for line in shown if "NAME" in line] == [["NAME", "STATUS", "…"]]
 
 
+def test_a_low_terminal_shows_agents_before_all_else(house: House, tmux: Tmux) -> None:
+    house.agent("ann")
+    house.agent("bob")
+    house.queue("bob", "RUN ls")
+    show(tmux, house)
+    tmux.shows("waits for you", "synapse-demo-8150  demo")
+    tmux.resize(20, 6)
+    tmux.shows("ann   READY", "bob   WAITING", "waits for you: bob", gone="synapse-demo-")
+    tmux.resize(80, 24)
+    tmux.shows("synapse-demo-8150  demo")
+    tmux.keys("q")
+
+
 def test_the_terminal_is_as_before_when_the_table_is_terminated(house: House, tmux: Tmux) -> None:
     house.agent("ann")
     show(tmux, house)
