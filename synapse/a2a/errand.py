@@ -82,6 +82,7 @@ class Errand:
         """Listen, and pass on what is said to it, until it has ended."""
         source = self._source
         while True:
+            await self._speaker.whole()
             self.answered.clear()
             try:
                 owed = self._owed()
@@ -128,6 +129,7 @@ class Errand:
             await self._report.begin()
             return await self._refused(error)
         await self._report.begin()
+        await speaker.whole()
         sent = self._message(parts, message.id)
         try:
             over = await self._first_of(sent)
@@ -231,6 +233,7 @@ class Errand:
         speaker = self._speaker
         parts = await speaker.on_thread(partial(outward.later, speaker.hub.log, position, self.id))
         await self._report.answering(position)
+        await speaker.whole()
         message = self._message(parts, f"{self.id}-{position}")
         wait = BACKOFF
         while True:

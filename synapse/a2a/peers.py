@@ -23,6 +23,7 @@ from synapse.hub.sessions import Session
 
 logger = logging.getLogger(__name__)
 WITHIN = 12.0  # seconds in which a card must be found
+LATER = 5.0  # seconds until that is looked at again, where the hub cannot say
 UNUSED_AFTER = 120.0  # seconds after which credentials that no change has named are deleted
 
 
@@ -56,7 +57,7 @@ class Peers:
         hub.preparations["external.refresh"] = self._refresh
         hub.on_commit.append(self._committed)
         hub.on_publish.append(self._published)
-        hub.on_folded.append(self._agree)
+        hub.on_folded.append(self._folded)
         self._agree()
         self._sweep_later(0.0)
 
@@ -134,10 +135,18 @@ class Peers:
 
     def _sweep_now(self) -> None:
         self._sweep = None
+        if self._hub.suspended:  # not all that are registered may be in the state
+            self._sweep_later(LATER)
+            return
         kept = {one.secret for one in self._hub.state.get(External).registered.values()}
         self._hub.loop.run_in_executor(None, self._secrets.sweep, kept)
 
     # -- the registered
+
+    def _folded(self) -> None:
+        self._agree()
+        for speaker in self._speakers.values():
+            speaker.folded()
 
     def _agree(self) -> None:
         """There is one speaker for each, and none for those that are not there (any more)."""

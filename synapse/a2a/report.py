@@ -56,6 +56,7 @@ class Report:
             return
         await self._note("link", id=self._id, remote_task=heard.task, remote_context=heard.context)
         self.linked = (heard.task, heard.context)
+        await self._speaker.whole()
         if self._task and self._id not in self._speaker.state(Tasks).live:
             self._speaker.call_off(heard.task)
             raise Over
@@ -98,6 +99,7 @@ class Report:
         """It cannot go on without an answer: whoever asked for the task is asked."""
         heard = self._heard
         asked = (heard.state, heard.question[:LONGEST], heard.choices)
+        await self._speaker.whole()
         if asked == self._asked or self._speaker.owes(self._id):
             return
         self._asked = asked
@@ -132,6 +134,7 @@ class Report:
         self.ending = True
         if await self._speaker.note(_VERBS[what], {"task": self._id, **fields}):
             return
+        await self._speaker.whole()
         if self._id in self._speaker.state(Tasks).live:  # what it answered is more than the hub takes
             why = f"The answer of {self._speaker.name} cannot be stored."
             await self._speaker.note(work.complete, {"task": self._id, "text": why, "failed": True, "reason": "answer"})

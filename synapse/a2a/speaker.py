@@ -51,6 +51,7 @@ class Speaker:
         self._wait = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._folded = asyncio.Event()
         agent = hub.state.get(Agents).get(there.key)
         self.session = Session(
             key=there.key,
@@ -87,6 +88,17 @@ class Speaker:
             headers = await asyncio.to_thread(self._secrets.read, there.secret) if there.secret else {}
             self._remote = remote(self._client, there.card.interface, headers)
         return self._remote
+
+    async def whole(self) -> None:
+        """Wait until the state is whole: while the hub folds its log anew, less is in it than there is."""
+        if self.hub.suspended:
+            self._folded.clear()
+            await self._folded.wait()
+
+    def folded(self) -> None:
+        """The state is whole again, and may be another."""
+        self._folded.set()
+        self.look_soon()
 
     async def on_thread(self, read: Callable[[], P]) -> P:
         """Read from the log, once it holds everything that is decided; Over when that was lost."""
