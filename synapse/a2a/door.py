@@ -15,7 +15,7 @@ from synapse.a2a.feed import Feeds
 from synapse.a2a.handlers import Call, Handlers
 from synapse.a2a.jsonrpc import JsonRpc
 from synapse.a2a.refusal import FORM, JSONRPC, REST
-from synapse.errors import NotFound
+from synapse.errors import NotFound, Unavailable
 from synapse.hub.agents import CLIENT, PERSON, Agent, Agents
 from synapse.hub.core import Core
 from synapse.hub.mailbox import Mailbox
@@ -130,12 +130,19 @@ class A2ADoor:
         }
 
 
+def recovering() -> Unavailable:
+    """What is said while the state is not whole: whoever is not in it may be here all the same."""
+    return Unavailable("recovering", "The hub is reading its log: try again in a moment.", retry_after=1)
+
+
 def addressed_by_name(core: Core, name: str, base: str, hub: str, *, secured: bool, workspace: str = "") -> Addressed:
     """Whom a name in a path means: an id, or a name that is only once in all workspaces; NotFound lists what it could be.
 
     Agents come first, here or away: whoever calls itself as one of them is called, in another workspace, takes no work
     from it. A `workspace` chooses between several of a name, and says nothing where it has none.
     """
+    if core.hub.suspended:
+        raise recovering()
     agents = core.hub.state.get(Agents)
     place = Place(base, hub, secured)
     found = [one for one in agents if one.type != PERSON and name in (one.name, one.id, one.key)]

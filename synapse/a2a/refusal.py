@@ -30,7 +30,7 @@ async def tell(request: web.Request, error: SynapseError, response: web.Response
     if below is None:
         return
     calls = request.method == "POST" and request.content_type in ("application/json", wire.MEDIA_TYPE)
-    called = await _called(request) if calls and admitted and response.status == 404 else None
+    called = await _called(request) if calls and admitted else None
     if not form and called is not None:
         form = JSONRPC
     elif not form and wire.speaks(request):

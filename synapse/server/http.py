@@ -12,7 +12,7 @@ from yarl import URL
 from synapse import __version__, ids
 from synapse.a2a import refusal
 from synapse.a2a.card import Place
-from synapse.a2a.door import A2ADoor, Addressed, addressed_by_name
+from synapse.a2a.door import A2ADoor, Addressed, addressed_by_name, recovering
 from synapse.errors import BadRequest, NotFound, SynapseError
 from synapse.hub.agents import Agents
 from synapse.hub.core import Core
@@ -132,6 +132,8 @@ class HttpDoor:
     @web.middleware
     async def _whose(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """A connection may outlive the agent on whose port it was made."""
+        if self._core.hub.suspended:
+            raise recovering()
         agent = self._core.hub.state.get(Agents).at_port(came_by(request))
         if agent is None:
             raise NotFound("agent_gone", "The agent that was reached here has left: `synapse list` shows who is here.")

@@ -106,6 +106,21 @@ async def test_who_may_not_come_in_is_told_so_in_its_own_words_and_its_request_i
     assert (plain.status, plain.code) == (401, "unknown_token")
 
 
+async def test_while_the_hub_reads_its_log_nobody_is_said_not_to_be_there(house: House) -> None:
+    hub = house.server.core.hub
+    hub.suspended = True
+    try:
+        for name in ("tck", "nobody"):
+            answer = await http(house, "GET", f"/agents/{name}/tasks", headers=SPOKEN[0])
+            rest(answer, 503, "recovering")
+            assert answer.headers["Retry-After"] == "1"
+            rpc(await http(house, "POST", f"/agents/{name}", json=CALL, headers=SPOKEN[0]), 503, "recovering")
+            plain = await http(house, "GET", f"/agents/{name}/tasks")
+            assert (plain.status, plain.code) == (503, "recovering")
+    finally:
+        hub.suspended = False
+
+
 async def test_a_request_that_is_none_is_refused_as_anywhere(house: House) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", house.server.core.hub.place.port)
     head = f"POST /agents/nobody HTTP/1.1\r\nHost: {url(house).removeprefix('http://')}\r\nA2A-Version: 1.0\r\n"
