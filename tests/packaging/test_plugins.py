@@ -59,6 +59,11 @@ async def by_websocket(home: HubProcess) -> object:
                 return frame["result"]["count"]
 
 
+def test_everything_that_synapse_needs_is_in_it(home: HubProcess) -> None:
+    """Without an index, pip finds it whole: so a plugin may need each of its libraries."""
+    assert "part of synapse itself" in ok(home, "plugins", "install", "synapse-hub", status=1)
+
+
 def test_the_guide_s_example_is_put_in_asked_through_every_door_and_taken_out(home: HubProcess, tmp_path: Path) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     example = str(ROOT / "docs" / "plugin-example")
