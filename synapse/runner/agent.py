@@ -253,6 +253,7 @@ class Agent:
         if any(_presses(token, key) for token in tokens for key in self._profile.interrupt):
             self._status.interrupted()
             self._interrupted = self._loop.time()
+            self._draft.interrupted()
         if entered and not self._profile.patterns and self._status.idle:
             self._status.submitted()  # a person has given it something to do
         if (entered or written) and self._draft.empty:

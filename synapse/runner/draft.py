@@ -30,10 +30,15 @@ class Draft:
         self._unknown = False
         self._backslash = False
         self._escaped = False
+        self._comes_back = False
+
+    def interrupted(self) -> None:
+        """The program was interrupted: it may put into the composer again what was sent already."""
+        self._comes_back = True
 
     def given_back(self) -> None:
-        """The program has put something into the composer again that was sent already."""
-        self._unknown = True
+        """That stands in the composer; once a person has cleared it, its picture may be late, and counts no more."""
+        self._unknown |= self._comes_back
 
     @property
     def empty(self) -> bool:

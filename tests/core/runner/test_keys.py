@@ -322,6 +322,18 @@ def test_a_draft_may_be_known_to_be_gone() -> None:
     assert it.empty
 
 
+def test_what_a_program_gives_back_is_a_draft_until_it_is_cleared() -> None:
+    it = draft(b"hello\r")
+    it.given_back()
+    assert it.empty  # it was not interrupted: what stands there was not seen to go yet
+    it.interrupted()
+    it.given_back()
+    assert not it.empty
+    it.observe(Keys().feed(b"\x15"))
+    it.given_back()
+    assert it.empty
+
+
 # Text to be injected.
 
 
