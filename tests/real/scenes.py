@@ -179,7 +179,7 @@ def a_letter_is_read(house: RealHouse, call: str, name: str = "bob") -> None:
     """A long message comes as a file, which its model may read whole without asking anybody; `call` is what reads FILE."""
     for text in ("a long one\n" * 600, " ".join(map(str, range(1500)))):
         assert "read it in" in house.send(name, text)
-        letter = max((house.data / "letters").glob("*.txt"), key=lambda path: path.stat().st_mtime)
+        letter = max((house.data / "letters").rglob("*.txt"), key=lambda path: path.stat().st_mtime)
         assert house.send(name, call.replace("FILE", str(letter))).startswith("RESULT")
         read = [note["result"] for note in house.stub.notes() if note["result"]][-1]
         assert all(line in read for line in folded(text).splitlines())
