@@ -12,36 +12,49 @@ ASK, ALLOW_LIST, DENY_LIST = "ask", "allow-list", "deny-list"
 MODES = (ASK, ALLOW_LIST, DENY_LIST)
 LONGEST = 1900  # characters of a command: a longer one may have been cut off
 
-_SHELLS = r"(?<![\w.-])(?:\S*/)?(?:(?:ba|z|da|k|c|tc|fi|a)?sh|python[\d.]*|perl|ruby|node|php|osascript)\b"
-_BEGINS = r"(?:^|[;&|\n(]|\b(?:time|command|exec|nohup|do|then|else)\b)\s*"  # of a command
+_SHELL = r"(?:(?:ba|z|da|k|c|tc|fi|a)?sh|python[\d.]*|perl|ruby|node|php|osascript)\b"
+_SHELLS = rf"(?<![\w.-]){_SHELL}"
+_BEGINS = r"(?:^|[;&|\n(]|\b(?:time|command|exec|nohup|do|then|else)\b)\s*+"  # of a command
 _SECRETS = (
     r"(?:^|[/\s=:@'\"])\.(?:env\b|ssh\b|aws\b|gnupg\b|netrc\b|npmrc\b|pypirc\b|kube\b|docker/config|git-credentials\b|pgpass\b)"
     r"|\bid_(?:rsa|dsa|ecdsa|ed25519)\b|/etc/(?:shadow|sudoers|gshadow)|/proc/\S*/environ|\.(?:pem|p12|pfx|keychain(?:-db)?)\b"
     r"|credential|secret|passw(?:or)?d|private[-_]?key|api[-_]?key|auth\s+token|access[-_]?token|http-token|\w_token\b"
 )
+
+
+def _then(*words: str) -> str:
+    """One word behind the other within a command, and anything of it behind them. What follows the first of each is looked
+    at once: no command takes long, whatever is in it."""
+    found = r"(?:^|[;&|\n])"
+    for word in words:
+        found += rf"(?>[^;&|\n]*?\b(?:{word})\b)"
+    return rf"{found}[^;&|\n]*"
+
+
 # What waits for the person whatever the rules say. Searched in the command as it stands and with its quotes taken away.
 FLOOR: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (why, re.compile(pattern, re.IGNORECASE))
     for why, pattern in (
-        ("removes folders", r"\brm\b[^;&|\n]*\s-(?:\w*r|-recursive|-no-preserve)|\brmdir\b|\s-delete\b|\bshred\b"),
+        ("removes folders", _then("rm") + r"\s-(?:\w*r|-recursive|-no-preserve)|\brmdir\b|\s-delete\b|\bshred\b"),
         ("becomes another user", r"\b(?:sudo|doas|pkexec|run0|runas|su)\b"),
-        ("runs what it downloads or makes up", rf"\|\s*(?:\w+=\S*\s+)*(?:\w+\s+)?{_SHELLS}|\beval\b|\bxargs\b"),
-        ("runs what it downloads or makes up", rf"{_SHELLS}[^;&|\n]*(?:<\(|\$\(|`|<<)|\b(?:source|\.)\s+<\("),
-        ("runs code that is given in a word", rf"{_SHELLS}[^;&|\n]*\s-\w*[ce]\b|--eval\b"),
-        ("overwrites what others have", r"\bgit\b[^;&|\n]*\bpush\b[^;&|\n]*(?:\s-\w*[fd]|\s--(?:force|mirror|delete)|\s\+)"),
-        ("throws work away", r"\bgit\b[^;&|\n]*\b(?:reset\b[^;&|\n]*--hard|clean\b[^;&|\n]*\s-\w*f|filter-\w+)"),
+        ("runs what it downloads or makes up", rf"\|\s*(?:\w+=\S*\s+)*(?:\w+\s+)?(?:\S*/)?{_SHELLS}|\beval\b|\bxargs\b"),
+        ("runs what it downloads or makes up", _then(_SHELLS) + r"(?:<\(|\$\(|`|<<)|\b(?:source|\.)\s+<\("),
+        ("runs code that is given in a word", _then(_SHELLS) + r"\s-\w*[ce]\b|--eval\b"),
+        ("overwrites what others have", _then("git", "push") + r"(?:\s-\w*[fd]|\s--(?:force|mirror|delete)|\s\+)"),
+        ("throws work away", _then("git", "reset") + r"--hard|" + _then("git", "clean") + r"\s-\w*f"),
+        ("throws work away", _then("git") + r"\bfilter-\w+"),
         ("reads secrets", _SECRETS),
         ("shows the environment", rf"{_BEGINS}(?:env|printenv|set|export -p)\s*(?:$|[;&|\n>)])"),
         ("writes to disks", r"\b(?:mkfs|fdisk|parted|wipefs|diskutil)\b|\bof=/dev/|>\s*/dev/(?!null\b|std|tty\b)"),
-        ("changes rights widely", r"\bch(?:mod|own|grp)\b[^;&|\n]*\s-\w*R|\bchmod\b[^;&|\n]*(?:\+s|\b[24]\d{3}\b|777)"),
+        ("changes rights widely", _then("ch(?:mod|own|grp)") + r"\s-\w*R|" + _then("chmod") + r"(?:\+s|\b[24]\d{3}\b|777)"),
         ("touches the system", r"\b(?:shutdown|reboot|halt|poweroff|systemctl|launchctl|crontab|iptables|visudo)\b"),
         ("ends processes", r"\bkill\b|\bpkill\b|\bkillall\b"),
         ("changes what shells run", r"\.(?:bash\w+|zsh\w+|zprofile|profile)\b|authorized_keys|/etc/|\.git/hooks"),
         ("publishes", r"\b(?:npm|yarn|pnpm|cargo|poetry|uv|flit)\s+publish\b|\btwine\s+upload\b|\bgh\s+release\b"),
-        ("opens the machine", r"--privileged\b|docker\.sock|-v\s+/:|\bnc\b[^;&|\n]*\s-\w*[elc]|/dev/tcp/"),
-        ("changes these rules", r"\bsynapse\b[^;&|\n]*\b(?:approve|reject|config|init|reset|serve|restart|kill|stop)\b"),
+        ("opens the machine", r"--privileged\b|docker\.sock|-v\s+/:|/dev/tcp/|" + _then("nc") + r"\s-\w*[elc]"),
+        ("changes these rules", _then("synapse") + r"\b(?:approve|reject|config|init|reset|serve|restart|kill|stop)\b"),
         ("changes these rules", r"synapse/settings|SYNAPSE_\w+\s*=|\bsynapse\.db\b"),
-        ("hides what it does", r"\$\{?IFS|\$'|\b(?:base64|xxd)\b[^;&|\n]*\s-+\w*[dDr]|\(\s*\)\s*\{|\\x[0-9a-f]{2}"),
+        ("hides what it does", r"\$\{?IFS|\$'|\(\s*\)\s*\{|\\x[0-9a-f]{2}|" + _then("base64|xxd") + r"\s-+\w*[dDr]"),
     )
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from synapse.runner.terminal import Mark, Terminal
 BOTTOM = 30  # lines from the end in which a dialog is looked for
 ASKED = 2000  # characters of a question
 
-_BOX = re.compile(r"^\s*[│┃] ?|\s*[│┃]?\s*$")
+_LEFT = re.compile(r"\s*+[│┃] ?")  # of a box
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +103,12 @@ def _question(profile: Profile, asked: str) -> Question | None:
 
 def _unframed(text: str) -> str:
     """A dialog without the box around it and without empty lines at its end."""
-    return "\n".join(_BOX.sub("", line) for line in text.split("\n")).strip()[:ASKED]
+    return "\n".join(map(_unboxed, text.split("\n"))).strip()[:ASKED]
+
+
+def _unboxed(line: str) -> str:
+    line = line.rstrip()
+    if line.endswith(("│", "┃")):
+        line = line[:-1].rstrip()
+    left = _LEFT.match(line)
+    return line[left.end() :] if left else line

@@ -1,5 +1,7 @@
 """What the person's rules approve, and what none of them ever does."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,6 +120,31 @@ def test_an_expression_that_is_none_is_told() -> None:
 @given(st.text(max_size=80), st.sampled_from(EVERYTHING))
 def test_any_text_is_judged(text: str, policy: Policy) -> None:
     assert isinstance(policy.rule(text), str)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "/",
+        "/a",
+        "sh ",
+        "a/sh",
+        "git push ",
+        "git reset ",
+        "| a ",
+        "|a=b ",
+        "\n",
+        "rm ",
+        "base64 ",
+        "python ",
+        ". <",
+        "| sh",
+    ],
+)
+def test_no_command_holds_the_hub_up(piece: str) -> None:
+    began = time.thread_time()
+    below_floor((piece * LONGEST)[:LONGEST])
+    assert time.thread_time() - began < 0.2  # what is not bounded takes seconds
 
 
 def test_the_floor_says_why() -> None:
