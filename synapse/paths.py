@@ -90,9 +90,9 @@ def hub_socket(data: str, port: int) -> str:
     return os.path.join(run_folder(data), f"hub-{port}.sock")
 
 
-def letters_folder(data: str) -> str:
-    """Where long messages and attachments lie for the agents that are to read them."""
-    return os.path.join(data, "letters")
+def letters_folder(data: str, agent: str = "") -> str:
+    """Where long messages and attachments lie for the agent that is to read them, by its key; of all of them the folder."""
+    return os.path.join(data, "letters", agent) if agent else os.path.join(data, "letters")
 
 
 def remove_old(folder: str, before: float) -> int:
@@ -105,7 +105,7 @@ def remove_old(folder: str, before: float) -> int:
     with entries:
         for entry in entries:
             try:
-                if entry.stat(follow_symlinks=False).st_mtime < before:
+                if not entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mtime < before:
                     os.unlink(entry.path)
                     count += 1
             except FileNotFoundError:  # another process was quicker

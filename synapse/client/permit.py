@@ -38,21 +38,21 @@ def main() -> int:
         tool = asked.get("toolName" if copilot else "tool_name")
     except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
         return 0
-    command, data = given.get("command"), os.environ.get("SYNAPSE_DATA", "")
+    command, letters = given.get("command"), os.environ.get("SYNAPSE_LETTERS", "")
     talks = isinstance(command, str) and permitted(command, os.environ.get("SYNAPSE_COMMAND", ""))
-    if talks or reads_letter(tool, given, data):
+    if talks or reads_letter(tool, given, letters):
         allow = {"behavior": "allow"}
         decision = {"hookEventName": "PermissionRequest", "decision": allow}
         sys.stdout.write(json.dumps(allow if copilot else {"hookSpecificOutput": decision}) + "\n")
     return 0
 
 
-def reads_letter(tool: object, given: "dict[str, object]", data: str) -> bool:
-    """Is it asked to read one file that lies in the folder of letters of this data folder, and nothing else?"""
-    if not (isinstance(tool, str) and data and "command" not in given):
+def reads_letter(tool: object, given: "dict[str, object]", letters: str) -> bool:
+    """Is it asked to read one file that lies in the agent's own folder of letters, and nothing else?"""
+    if not (isinstance(tool, str) and letters and "command" not in given):
         return False
     places = [given[name] for name in READERS.get(tool, ()) if name in given]
-    folder = os.path.realpath(os.path.join(data, "letters"))
+    folder = os.path.realpath(letters)
     return bool(places) and all(
         isinstance(place, str) and os.path.isabs(place) and os.path.dirname(os.path.realpath(place)) == folder
         for place in places

@@ -26,16 +26,47 @@ def sweep_letters(data: str, now: float) -> int:
     except BadRequest as error:
         logger.warning("letters are kept for an hour: %s", error)
         kept = HOUR
+    count = 0
     try:
-        return paths.remove_old(paths.letters_folder(data), now - kept)
+        for folder in _letter_folders(data):
+            count += paths.remove_old(folder, now - kept)
+            if folder != paths.letters_folder(data):
+                _forget(folder, data)
     except OSError as error:
         logger.warning("old letters cannot be taken away: %s", error)
-        return 0
+    return count
+
+
+def _letter_folders(data: str) -> list[str]:
+    """Each agent's folder of letters, and that in which these lie."""
+    whole = paths.letters_folder(data)
+    try:
+        with os.scandir(whole) as entries:
+            return [whole, *(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))]
+    except FileNotFoundError:
+        return []  # nothing was ever written there
+
+
+def _forget(folder: str, data: str) -> None:
+    """Take away the empty folder of an agent that is gone; some that live know only what was there at their start."""
+    if os.path.exists(os.path.join(data, "run", "agents", os.path.basename(folder))):
+        return
+    with suppress(OSError):  # something lies in it
+        os.rmdir(folder)
 
 
 def letters_of(data: str, stories: Collection[str], *, dry_run: bool = False) -> int:
     """Take away the letters of these messages, however new they are; how many."""
-    return _take(paths.letters_folder(data), lambda name, entry: _message(name) in stories, dry_run) if data else 0
+
+    def goes(name: str, entry: "os.DirEntry[str]") -> bool:
+        return _message(name) in stories and not entry.is_dir(follow_symlinks=False)
+
+    try:
+        folders = _letter_folders(data) if data else []
+    except OSError as error:
+        logger.warning("letters cannot be taken away: %s", error)
+        return 0
+    return sum(_take(folder, goes, dry_run) for folder in folders)
 
 
 def screens(data: str, living: Collection[str], until: float, *, dry_run: bool = False) -> int:

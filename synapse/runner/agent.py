@@ -118,7 +118,7 @@ class Agent:
         self._status = StatusMachine(self._loop, self._profile, self._child, terminal)
         self._delivery = Delivery(
             link=self._link, child=self._child, terminal=terminal, viewers=viewers, status=self._status,
-            profile=self._profile, letters=Letters(self._profile, self._data),
+            profile=self._profile, letters=Letters(self._profile, self._data, agent["key"]),
             draft_empty=lambda: self._draft.empty, last_key=lambda: self._last_key, handing=lambda: self._turns.handing,
         )  # fmt: skip
         reader = Reader(self._profile.record, prepared.values) if self._profile.record else None
@@ -199,6 +199,8 @@ class Agent:
     def _clear(self) -> None:
         if self._prepared is not None:
             self._prepared.clear()
+            with contextlib.suppress(OSError):  # there never was one, or a letter lies there for an hour
+                os.rmdir(paths.letters_folder(self._data, self._prepared.folder.name))
 
     async def _leave(self, reason: str, text: str) -> None:
         self._link.change("agents.leave", reason=reason, text=text)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from synapse import names
+from synapse import names, paths
 from synapse.runner import profile as profiles
 from synapse.runner.profile import Profile
 from synapse.runner.spec import Spec
@@ -42,6 +42,7 @@ def environment(agent: Mapping[str, Any], *, port: int, socket: str, data: str) 
         SYNAPSE_PORT=str(port),
         SYNAPSE_SOCKET=socket,
         SYNAPSE_DATA=data,
+        SYNAPSE_LETTERS=paths.letters_folder(data, agent["key"]),
     )
     env.setdefault("SYNAPSE_COMMAND", profiles.own_command())
     return env

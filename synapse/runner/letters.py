@@ -84,11 +84,14 @@ def _parts(line: str) -> Iterator[str]:
 
 
 class Letters:
-    """Writes out what is to be typed; keeps long texts in a folder of this user's, for an hour."""
+    """Writes out what is to be typed; keeps long texts in a folder of the agent's own, for an hour.
 
-    def __init__(self, profile: Profile, data: str) -> None:
+    No other agent is allowed to write there unasked, and change what this one takes for a sender's words.
+    """
+
+    def __init__(self, profile: Profile, data: str, key: str) -> None:
         self._profile = profile
-        self._folder = paths.letters_folder(data)
+        self._folder = paths.letters_folder(data, key)
         threshold, kept = settings.value("long_message.threshold"), settings.value("long_message.ttl")
         self._longest = threshold if isinstance(threshold, int) else profile.longest
         assert isinstance(kept, float)
@@ -121,6 +124,7 @@ class Letters:
         return self._write(f"{message.id}-{number + 1}-{name.lstrip('.-') or 'file'}", content)
 
     def _write(self, name: str, content: bytes) -> str:
+        paths.make_private(os.path.dirname(self._folder))
         paths.make_private(self._folder)
         paths.remove_old(self._folder, time.time() - self._kept)
         path = os.path.join(self._folder, name)

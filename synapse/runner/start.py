@@ -78,7 +78,7 @@ def prepare(
 def _values(folder: Path, cwd: str, home: str, start: Start) -> dict[str, str]:
     values = {
         "folder": str(folder),
-        "letters": str(folder.parents[2] / "letters"),  # of the data folder
+        "letters": paths.letters_folder(str(folder.parents[2]), folder.name),
         "cwd": cwd,
         "home": home,
         "synapse": shlex.join(paths.program()),
@@ -89,6 +89,7 @@ def _values(folder: Path, cwd: str, home: str, start: Start) -> dict[str, str]:
         "secret": os.urandom(16).hex(),
     }
     if "{letters}" in repr(start):
+        paths.make_private(os.path.dirname(values["letters"]))
         paths.make_private(values["letters"])  # some know only folders that are there at their start
     if "{port}" in repr(start):
         values["port"] = str(_free_port())

@@ -93,7 +93,7 @@ def test_a_file_among_the_letters_may_be_read_and_no_other(tmp_path: Path) -> No
     (letters / "t-1.txt").write_text("x")
     (letters / "out").symlink_to("/etc/passwd")
     (tmp_path / "in").symlink_to(letters / "t-1.txt")
-    data = str(tmp_path)
+    data = str(letters)
     for tool, key in (
         ("read_file", "file_path"),
         ("read_file", "absolute_path"),
@@ -118,6 +118,6 @@ def test_a_file_among_the_letters_may_be_read_and_no_other(tmp_path: Path) -> No
         text=True,
         timeout=20,
         check=True,
-        env={"SYNAPSE_DATA": data},
+        env={"SYNAPSE_LETTERS": data},
     )
     assert '"allow"' in done.stdout

@@ -237,7 +237,7 @@ async def test_many_tasks_go_in_small_records(bench: Bench, alice: Peer, pat: Pe
 
 def file(bench: Bench, path: Path, age: float = 0.0) -> Path:
     """A file that was written so many seconds ago."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.write_text("a long text")
     os.utime(path, (bench.clock.now() - age,) * 2)
     return path
@@ -250,7 +250,7 @@ async def test_letters_go_with_their_message_or_when_their_hour_is_over(
     task = await done(bob, alice, mode="notify")
     [note] = (await alice("messages.inbox"))["messages"]
     await alice("messages.ack", id=note["id"])
-    letters = tmp_path / "letters"
+    letters = tmp_path / "letters" / "a-1"
     own = [
         file(bench, letters / f"{task}.txt"),
         file(bench, letters / f"{task}-1-plan.v2.md"),
@@ -262,6 +262,11 @@ async def test_letters_go_with_their_message_or_when_their_hour_is_over(
     assert all(path.exists() for path in (*own, old, new))
     assert (await cleanup(pat, days=0))["letters"] == 4
     assert list(letters.iterdir()) == [new]
+    new.unlink()
+    (tmp_path / "run" / "agents" / "a-2").mkdir(parents=True)
+    lives = file(bench, tmp_path / "letters" / "a-2" / "m-1.txt", 3700)
+    await cleanup(pat, days=0)
+    assert (letters.exists(), lives.exists(), lives.parent.exists()) == (False, False, True)
 
 
 async def test_letters_are_swept_at_the_hub_s_start_and_once_a_day(

@@ -48,7 +48,7 @@ class Scene:
         self.full = False
         self.delivery = Delivery(
             link=self, child=self, terminal=self.terminal, viewers=self, status=self, profile=profile,  # type: ignore[arg-type]
-            letters=Letters(profile, str(folder)), draft_empty=lambda: not self.draft, last_key=lambda: self.last_key,
+            letters=Letters(profile, str(folder), "a-1"), draft_empty=lambda: not self.draft, last_key=lambda: self.last_key,
         )  # fmt: skip
         self.delivery.on_submitted = lambda turn, seen: self.turns.append((turn.message.id, seen))
         self.shows("\x1b[?2004h" + PROMPT)

@@ -17,7 +17,7 @@ def message(text: str = "hi", **more: Any) -> Message:
 
 @pytest.fixture
 def letters(tmp_path: Path) -> Letters:
-    return Letters(Profile("plain", longest=100), str(tmp_path))
+    return Letters(Profile("plain", longest=100), str(tmp_path), "a-1")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_line_in_a_file_is_no_longer_than_every_agent_can_read_it(letters: Let
 
 
 def test_a_line_for_a_line_reader_is_measured_in_bytes_with_its_header(tmp_path: Path) -> None:
-    letters = Letters(Profile("plain"), str(tmp_path))
+    letters = Letters(Profile("plain"), str(tmp_path), "a-1")
     for text, fits in (("x" * 995, True), ("x" * 996, False), ("é" * 497, True), ("é" * 498, False)):
         typed = letters.typed(message(text), bracketed=False, canonical=True)
         assert typed.endswith(text) is fits
@@ -75,7 +75,7 @@ def test_a_line_for_a_line_reader_is_measured_in_bytes_with_its_header(tmp_path:
 
 def test_more_than_a_hundred_kilobytes_always_go_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYNAPSE_LONG_MESSAGE_THRESHOLD", "1000000")
-    letters = Letters(Profile("plain"), str(tmp_path))
+    letters = Letters(Profile("plain"), str(tmp_path), "a-1")
     assert "read it in" not in letters.typed(message("é" * 51_200), bracketed=True, canonical=False)
     assert "read it in" in letters.typed(message("é" * 51_201), bracketed=True, canonical=False)
 
@@ -86,11 +86,12 @@ def test_tabs_that_are_no_paste_become_spaces(letters: Letters) -> None:
 
 def test_files_older_than_an_hour_are_taken_away(letters: Letters, tmp_path: Path) -> None:
     letters.typed(message("x" * 200), bracketed=True, canonical=False)
-    old = tmp_path / "letters" / "m-0.txt"
+    folder = tmp_path / "letters" / "a-1"
+    old = folder / "m-0.txt"
     old.write_text("old")
     os.utime(old, (time.time() - 3700,) * 2)
     letters.typed(message("y" * 200), bracketed=True, canonical=False)
-    assert [file.name for file in (tmp_path / "letters").iterdir()] == ["m-1.txt"]
+    assert [file.name for file in folder.iterdir()] == ["m-1.txt"]
 
 
 def test_attachments_are_private_files_with_harmless_names_and_the_text_says_where(
@@ -98,8 +99,10 @@ def test_attachments_are_private_files_with_harmless_names_and_the_text_says_whe
 ) -> None:
     sent = message("see", attachments=[{"name": "../a b;\n$(rm).png"}, {"name": "-rf"}, {"name": ""}])
     files = [letters.keep(sent, number, b"\0content") for number in range(3)]
-    folder = tmp_path / "letters"
+    folder = tmp_path / "letters" / "a-1"
     assert files == [str(folder / name) for name in ("m-1-1-a_b____rm_.png", "m-1-2-rf", "m-1-3-file")]
     assert {(Path(file).stat().st_mode & 0o777, Path(file).read_bytes()) for file in files} == {(0o600, b"\0content")}
-    typed = Letters(Profile("plain"), str(tmp_path)).typed(sent, bracketed=True, canonical=False, files=files[:2])
+    typed = Letters(Profile("plain"), str(tmp_path), "a-1").typed(
+        sent, bracketed=True, canonical=False, files=files[:2]
+    )
     assert typed == f"A2A: see (attached: {files[0]}, {files[1]})"

@@ -69,8 +69,9 @@ def test_the_folder_of_letters_is_there_when_a_program_gets_to_know_of_it(data: 
     prepared(data, Start(args=(Words(("--also", "{folder}")),)))
     assert not (data / "letters").exists()
     made = prepared(data, Start(args=(Words(("--also", "{letters}")),)))
-    assert made.argv[2:] == ["--also", str(data / "letters")]
-    assert stat.S_IMODE((data / "letters").stat().st_mode) == 0o700
+    own = data / "letters" / made.folder.name
+    assert made.argv[2:] == ["--also", str(own)]
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (own, own.parent)] == [0o700, 0o700]
 
 
 def test_what_a_person_has_ruled_in_the_environment_or_in_a_file_is_left_so(data: Path, tmp_path: Path) -> None:
