@@ -34,6 +34,7 @@ class Receiver:
 
     def __init__(self) -> None:
         self.calls: list[Received] = []
+        self._by_path: dict[str, list[Received]] = {}
         self.answers: dict[str, Callable[[int], int | float]] = {}  # a status, or seconds (a float) to keep silent
         self.headers: dict[str, dict[str, str]] = {}  # by path, what its answers carry
         self.now: dict[str, int] = {}
@@ -54,7 +55,9 @@ class Receiver:
 
     async def _answer(self, request: web.Request) -> web.Response:
         path, number = request.path, len(self.of(request.path))
-        self.calls.append(Received(path, dict(request.headers), await request.read()))
+        call = Received(path, dict(request.headers), await request.read())
+        self.calls.append(call)
+        self._by_path.setdefault(path, []).append(call)
         self.now[path] = self.now.get(path, 0) + 1
         self.most[path] = max(self.most.get(path, 0), self.now[path])
         try:
@@ -68,7 +71,7 @@ class Receiver:
 
     def of(self, path: str) -> list[Received]:
         """The calls of a path so far."""
-        return [call for call in self.calls if call.path == path]
+        return self._by_path.get(path, [])
 
     async def until(self, count: int, path: str) -> list[Received]:
         """The calls of a path, when there are so many."""
