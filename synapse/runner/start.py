@@ -14,7 +14,7 @@ from synapse import paths
 from synapse.client import hook, permit
 from synapse.client.lines import dumps
 from synapse.runner import overlay
-from synapse.runner.filling import fill
+from synapse.runner.filling import fill, where
 from synapse.runner.jsonfile import merged, read_json
 from synapse.runner.parts import File, Start, Words
 from synapse.runner.who import start_of
@@ -61,7 +61,7 @@ def prepare(
         return Prepared(argv, {}, folder, values, active=True)
     _make(folder)
     filled = {name: fill(text, values) for name, text in start.overlays.items()}
-    overlays = tuple(overlay.Overlay.make(folder / name, _place(text, env)) for name, text in filled.items())
+    overlays = tuple(overlay.Overlay.make(folder / name, where(text, env)) for name, text in filled.items())
     for name, file in start.files.items():
         for one in overlays:
             one.make_room(folder / name)
@@ -156,21 +156,12 @@ def _theirs(name: str, given: list[str], cwd: str, env: Mapping[str, str]) -> tu
             if word.startswith(f"{name}="):
                 return _at(word.partition("=")[2], cwd), given[:place] + given[place + 1 :]
         return None, given
-    path = _place(name, env)
+    path = where(name, env)
     return (path if path and os.path.isfile(path) else None), given
 
 
 def _at(what: str, cwd: str) -> str:
     return what if what.lstrip().startswith("{") else os.path.join(cwd, os.path.expanduser(what))
-
-
-def _place(text: str, env: Mapping[str, str]) -> str:
-    """The first of the places between `|` that is set: a path, or `$NAME` for what the environment says."""
-    for one in text.split("|"):
-        found = env.get(one[1:], "") if one.startswith("$") else one
-        if found:
-            return os.path.expanduser(found)
-    return ""
 
 
 def _ruled_out(words: Words, given: list[str], cwd: str, env: Mapping[str, str]) -> bool:
@@ -183,7 +174,7 @@ def _ruled_out(words: Words, given: list[str], cwd: str, env: Mapping[str, str])
 
 def _says(name: str, pattern: re.Pattern[str], cwd: str, env: Mapping[str, str]) -> bool:
     """Is it in a file of that name? A relative one may lie in the working folder, or in any above it."""
-    place = Path(_place(name, env))
+    place = Path(where(name, env))
     for path in [place] if place.is_absolute() else [folder / place for folder in (Path(cwd), *Path(cwd).parents)]:
         try:
             if pattern.search(path.read_text(encoding="utf-8", errors="replace")):

@@ -9,7 +9,7 @@ from typing import Any
 
 from synapse.client.lines import loads
 from synapse.runner import picking
-from synapse.runner.filling import fill
+from synapse.runner.filling import fill, where
 from synapse.runner.parts import Stream
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Follower:
 
     def _path(self) -> str:
         """Where it is by now; "" when it is not there."""
-        path = fill(self._stream.file, self._values)
+        path = where(fill(self._stream.file, self._values), os.environ)
         return path if os.path.exists(path) else ""
 
     def _begin(self, path: str) -> int:

@@ -22,6 +22,21 @@ def test_nothing_of_ours_is_in_the_persons_settings(house: RealHouse) -> None:
     assert not (house.repo / ".github").exists()
 
 
+def test_its_own_folder_may_lie_elsewhere() -> None:
+    house = RealHouse("copilot")
+    try:
+        elsewhere = house.place / "elsewhere"
+        (house.home / ".copilot").rename(elsewhere)
+        house.env["COPILOT_HOME"] = str(elsewhere)
+        house.real()
+        told = scenes.ended(house, house.queue("bob", "PING there"), 60)
+        assert (told["answer"], told["source"], told["usage"]["input"]) == ("PONG there", "record", 10)
+        scenes.fails_with_its_reason(house)
+        assert not (house.home / ".copilot").exists()
+    finally:
+        house.close()
+
+
 def test_a_question_of_its_models_is_answered_from_outside() -> None:
     house = RealHouse("copilot")
     try:

@@ -1,6 +1,6 @@
 """Placeholders: values in their places, other braces as they are."""
 
-from synapse.runner.filling import fill
+from synapse.runner.filling import fill, where
 
 VALUES = {"folder": '/a "b"', "session": "0123456789", "hook_list": '"a", "b"'}
 
@@ -15,3 +15,11 @@ def test_the_first_characters_of_a_value_can_be_had() -> None:
 
 def test_within_quotes_a_value_is_written_as_json_but_a_list_stays_one() -> None:
     assert fill("{folder:4} {hook_list}", VALUES, quoted=True) == '/a \\" "a", "b"'
+
+
+def test_the_first_place_that_is_set_counts() -> None:
+    places = "$TOOL_HOME/x/y|$OTHER|/usual/$TOOL_HOME"
+    assert where(places, {"TOOL_HOME": "/mine", "OTHER": "/other"}) == "/mine/x/y"
+    assert where(places, {"TOOL_HOME": "", "OTHER": "/other"}) == "/other"
+    assert where(places, {}) == "/usual/$TOOL_HOME"
+    assert where("$OTHER", {}) == ""
