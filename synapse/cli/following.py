@@ -45,7 +45,7 @@ class Follower:
                 if first:
                     raise
             client.close()
-            say(b"synapse: the hub is gone; waiting for the next one.\n")
+            say(b"synapse: the connection to the hub is lost; coming back when one answers.\n")
             client = self._again()
 
     def _subscribe(self, client: Client) -> None:

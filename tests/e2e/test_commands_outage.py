@@ -91,7 +91,7 @@ def test_listening_does_not_bring_a_hub_back_that_was_stopped(shell: Shell) -> N
             )
         )
         shell.ok("serve", "--stop")
-        until(lambda: "waiting for the next one" in listening.complained)
+        until(lambda: "coming back when one answers" in listening.complained)
         assert shell.refused("status") == "no_hub"
         shell.ok("send", "bob", "hello again", "--silent", "--from", "alice")
         listening.says("alice to bob: hello again")
