@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 
 from synapse.event import Event
 from synapse.hub.external_facts import (
+    EXTERNAL,
     ExternalAdded,
     ExternalAnswered,
     ExternalContextLinked,
@@ -55,22 +56,7 @@ class External:
     name = "external"
     version = 1
     kinds = frozenset(
-        fact.kind
-        for fact in (
-            ExternalAdded,
-            ExternalRefreshed,
-            ExternalRemoved,
-            ExternalLinked,
-            ExternalContextLinked,
-            ExternalAnswered,
-            ExternalReleased,
-            LogForgotten,
-            MessageAdded,
-            Completed,
-            Failed,
-            Canceled,
-            Rejected,
-        )
+        fact.kind for fact in (*EXTERNAL, LogForgotten, MessageAdded, Completed, Failed, Canceled, Rejected)
     )
 
     def __init__(self) -> None:

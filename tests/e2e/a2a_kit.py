@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -297,6 +298,13 @@ def data(parts: Iterable[pb.Part]) -> list[Any]:
 def answer(task: pb.Task) -> str:
     """What the agent answered."""
     return "".join(words(artifact.parts) for artifact in task.artifacts)
+
+
+def attached(task: pb.Task, said: str) -> Path:
+    """The one file that the agent was told of behind a text, which it repeats; a screen has broken its lines."""
+    found = " ".join(answer(task).split())
+    assert found.startswith(f"{said} (attached: /")
+    return Path(found.removeprefix(f"{said} (attached: ").removesuffix(")"))
 
 
 def put_together(heard: Iterable[pb.StreamResponse]) -> str:

@@ -5,7 +5,6 @@ import asyncio
 import json
 import stat
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -377,9 +376,7 @@ async def test_the_tasks_of_one_agent_are_not_those_of_another(house: House, tal
 async def test_a_file_comes_to_a_program_as_a_private_file_with_the_same_bytes(demo: Talk) -> None:
     parts = [pb.Part(text="ECHO look:"), pb.Part(raw=BYTES, filename="../../etc/some notes.bin", media_type="x/y")]
     task = await demo.send(parts)
-    said = kit.answer(task)
-    assert said.startswith("look: (attached: /")
-    place = Path(said.partition("(attached: ")[2].removesuffix(")"))
+    place = kit.attached(task, "look:")
     assert place.read_bytes() == BYTES
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
     assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700
@@ -395,9 +392,7 @@ async def test_a_file_with_the_answer_to_a_question_comes_to_the_program_too(
     assert asked.status.state == kit.INPUT_REQUIRED
     parts = [ParseDict(choice, pb.Part()), pb.Part(text="ECHO look:"), pb.Part(raw=BYTES, filename="notes.bin")]
     task = await demo.send(parts, task=asked.id)
-    said = kit.answer(task)
-    assert said.startswith("look: (attached: /")
-    place = Path(said.partition("(attached: ")[2].removesuffix(")"))
+    place = kit.attached(task, "look:")
     assert place.read_bytes() == BYTES
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
     assert [words(one.parts) for one in task.history if one.role == pb.Role.ROLE_AGENT][1:] == ["granted"]
@@ -409,9 +404,7 @@ async def test_a_file_alone_with_the_answer_is_told_of(demo: Talk) -> None:
     asked = await demo.send(demo.manner.ask)
     task = await demo.send([pb.Part(text="1"), pb.Part(raw=BYTES, filename="notes.bin")], task=asked.id)
     assert task.status.state == kit.COMPLETED
-    said = " ".join(kit.answer(task).split())  # as a screen has it
-    assert said.startswith("You said: This came with the answer to what you asked. (attached: /")
-    assert Path(said.partition("(attached: ")[2].removesuffix(")")).read_bytes() == BYTES
+    assert kit.attached(task, "You said: This came with the answer to what you asked.").read_bytes() == BYTES
 
 
 async def test_an_address_and_data_come_to_a_program_as_text(demo: Talk) -> None:

@@ -122,7 +122,7 @@ async def test_files_data_and_a_direct_message(house: House, talk: Talk) -> None
         ]
         task = await talk.send(parts)
         assert "https://example.com/b" in kit.answer(task)
-        assert "(attached: /" in kit.answer(task)
+        assert kit.attached(task, "see [file: b.txt] https://example.com/b").read_bytes() == b"\x00\xff"
         assert [part.WhichOneof("content") for part in task.history[0].parts] == ["text", "raw", "url"]
         assert task.history[0].parts[1].raw == b"\x00\xff"
 
