@@ -55,9 +55,9 @@ class External:
 
     name = "external"
     version = 1
-    kinds = frozenset(
-        fact.kind for fact in (*EXTERNAL, LogForgotten, MessageAdded, Completed, Failed, Canceled, Rejected)
-    )
+    kinds = frozenset({fact.kind for fact in EXTERNAL} | {LogForgotten.kind, MessageAdded.kind}) | {
+        Completed.kind, Failed.kind, Canceled.kind, Rejected.kind
+    }  # fmt: skip
 
     def __init__(self) -> None:
         self.reset()
