@@ -121,11 +121,17 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def _waited_for_a_processor() -> float:
-    """Seconds that this thread was ready to run and another program ran instead: that is not our fault."""
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError, ValueError):
-        return 0.0
+    """Seconds that this process was ready to run and another program ran instead: that is not our fault.
+
+    Of all its threads: while the one that holds the interpreter waits, the loop's waits for that one.
+    """
+    waited = 0
+    for task in Path("/proc/self/task").glob("*/schedstat"):
+        try:
+            waited += int(task.read_text().split()[1])
+        except (OSError, IndexError, ValueError):
+            pass  # the thread has ended
+    return waited / 1e9
 
 
 def _watched(run: Callable[[Any], None]) -> Callable[[Any], None]:
