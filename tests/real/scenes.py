@@ -1,8 +1,6 @@
 """What each real program must do: the same for all, called by the tests of each."""
 
 import json
-import subprocess
-import sys
 import time
 from typing import Any
 
@@ -31,6 +29,10 @@ LOOK_ALIKES = (
     "\n".join(f"{number:4} of a long text that is pasted" for number in range(1, 100)),
     " ".join(f"{number} of a long line" for number in range(1, 200)),
     "\n".join(f"{number} 漢字仮名交じり文 한글 café 🎉 Ελληνικά" for number in range(1, 100)),
+)
+LARGE = (  # of five kilobytes
+    "\n".join(f"{number:4} of a text of five kilobytes, pasted whole" for number in range(1, 105)),
+    " ".join(f"{number} in one line" for number in range(1, 345))[:5000],
 )
 
 
@@ -227,13 +229,3 @@ def a_dialog_is_not_typed_into(house: RealHouse, name: str = "bob") -> None:
     assert ended(house, first)["state"] == "completed"
     assert ended(house, second)["answer"] == "PONG behind"
     assert file.exists()
-
-
-def works_with_a_busy_machine(house: RealHouse, count: int, mark: str, name: str = "bob") -> None:
-    """So many in a row, of all kinds, each once and as it is, while another process takes a processor."""
-    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"], stdin=subprocess.DEVNULL)
-    try:
-        delivered(house, tuple(LOOK_ALIKES[number % len(LOOK_ALIKES)] for number in range(count)), mark, name)
-    finally:
-        busy.kill()
-        busy.wait()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.hubs import until
 from tests.real import scenes
-from tests.real.kit import COUNT, RealHouse, lived_in, real
+from tests.real.kit import RealHouse, lived_in, real
 
 
 @dataclass(frozen=True)
@@ -179,12 +179,6 @@ def test_a_person_who_interrupts_it_makes_it_ready(house: RealHouse, way: Way) -
         pytest.skip("it is interrupted by more than one key")
     scenes.a_person_interrupts(house, house.glasses[0])
     assert house.becomes("bob", "READY")["source"] == way.broken_off
-
-
-@pytest.mark.skipif(not COUNT, reason="not run: SYNAPSE_REAL_COUNT says how many texts")
-@pytest.mark.timeout(1800)
-def test_hundreds_of_texts_arrive_beside_a_busy_process(house: RealHouse) -> None:
-    scenes.works_with_a_busy_machine(house, COUNT, "hundreds")
 
 
 @pytest.mark.parametrize("columns", [60, 200])

@@ -1,5 +1,5 @@
-"""The long runs of every program at narrow and wide screens, beside a busy process, from its cold start on: they run where
-`SYNAPSE_REAL_COUNT` says how many texts, `-k NAME` for one program."""
+"""The long runs of every program at narrow, usual and wide screens, beside a busy process, from its cold start on: they run
+where `SYNAPSE_REAL_COUNT` says how many texts, `-k NAME` for one program."""
 
 import subprocess
 import sys
@@ -29,14 +29,15 @@ def busy() -> Iterator[None]:
     process.wait()
 
 
-@pytest.mark.parametrize("columns", [60, 200])
+@pytest.mark.parametrize("columns", [60, 120, 200])
 @pytest.mark.parametrize("name", [pytest.param(name, marks=real(name)[::2]) for name in PROGRAMS])
-def test_hundreds_of_texts_arrive_at_another_width(name: str, columns: int, busy: None) -> None:
-    house = RealHouse(name)
+def test_hundreds_of_texts_arrive(name: str, columns: int, busy: None) -> None:
+    house, kinds = RealHouse(name), (*scenes.LOOK_ALIKES, *scenes.LARGE)
+    house.env["SYNAPSE_LONG_MESSAGE_THRESHOLD"] = "6000"
     try:
         house.seat(columns=columns, ready=False)
         until(lambda: "bob" in house.names(), 30)
-        texts = tuple(scenes.LOOK_ALIKES[number % len(scenes.LOOK_ALIKES)] for number in range(COUNT))
+        texts = tuple(kinds[number % len(kinds)] for number in range(COUNT))
         cold = house.queue("bob", f"{texts[0]}\nPING cold")
         assert scenes.ended(house, cold, 150)["answer"] == "PONG cold"
         assert len(house.stub.asked("PING cold")) == 1
