@@ -19,15 +19,17 @@ DATA = ROOT / "packaging" / "released.json"
 SYSTEMS = ("macos-arm64", "macos-x86_64", "linux-arm64", "linux-x86_64")
 NOTHING = "0" * 64
 SHIM = "synapse.ps1"
-SAID = "A team of command-line coding agents: they talk, share work and keep off each other's files"
+SAID = "Team of command-line coding agents that talk and keep off each other's files"
 
 FORMULA = """\
 # Made by packaging/recipes.py from packaging/released.json.
-class Synapse < Formula
+class SynapseHub < Formula
   desc "{said}"
   homepage "{home}"
   version "{version}"
   license "MIT"
+
+  preserve_rpath # its libraries are found as they lie: there is no room in them for longer names
 
   on_macos do
     on_arm do
@@ -58,16 +60,16 @@ class Synapse < Formula
 
   def caveats
     <<~EOS
-      The hub starts by itself when it is needed; `brew services start synapse` keeps one running.
-      After an upgrade: `synapse restart`.
+      The hub starts by itself when it is needed; `brew services start synapse-hub` keeps one running.
+      After an upgrade: `synapse restart`. End your agents before one: brew takes away what they were started from.
     EOS
   end
 
   service do
     run [opt_bin/"synapse", "serve"]
     keep_alive crashed: true
-    log_path var/"log/synapse.log"
-    error_log_path var/"log/synapse.log"
+    log_path var/"log/synapse-hub.log"
+    error_log_path var/"log/synapse-hub.log"
   end
 
   test do
@@ -158,7 +160,7 @@ def of_release(folder: Path) -> dict:
 def written(data: dict) -> dict[Path, str]:
     """Every file that is made, with its text."""
     return {
-        ROOT / "homebrew" / "synapse.rb": formula(data),
+        ROOT / "homebrew" / "synapse-hub.rb": formula(data),
         ROOT / "scoop" / "synapse.json": manifest(data, (ROOT / "scoop" / SHIM).read_bytes()),
     }
 

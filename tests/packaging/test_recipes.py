@@ -75,9 +75,42 @@ def test_a_release_that_is_not_whole_or_not_right_makes_nothing(tmp_path: Path) 
 @pytest.mark.skipif(shutil.which("ruby") is None, reason="not run: there is no ruby to read the formula")
 def test_the_formula_is_ruby() -> None:
     done = subprocess.run(
-        ["ruby", "-c", ROOT / "homebrew" / "synapse.rb"], capture_output=True, text=True, timeout=30, check=False
+        ["ruby", "-c", ROOT / "homebrew" / "synapse-hub.rb"], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+BREW = """
+$found = {}
+class Formula
+  def self.test; end
+  def self.method_missing(name, *words, &block)
+    chosen = { on_macos: "macos", on_linux: "linux", on_arm: "arm64", on_intel: "x86_64" }[name]
+    return if chosen && !ENV["HERE"].split("-").include?(chosen)
+    block && %i[on_macos on_linux on_arm on_intel].include?(name) ? block.call : $found[name] = words.first
+  end
+end
+"""
+
+
+@pytest.mark.skipif(shutil.which("ruby") is None, reason="not run: there is no ruby to read the formula")
+@pytest.mark.parametrize("system", RECIPES.SYSTEMS)
+def test_the_formula_s_class_is_its_file_s_and_chooses_the_file_of_each_system(system: str) -> None:
+    """With a stand-in for what brew gives a formula; its libraries keep their names, for which else there is no room."""
+    file = ROOT / "homebrew" / "synapse-hub.rb"
+    script = f'{BREW}\nload {str(file)!r}\nraise unless SynapseHub.superclass == Formula\nrequire "json"\nputs $found.to_json'
+    done = subprocess.run(
+        ["ruby", "-e", script],
+        env=os.environ | {"HERE": system},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["url"].endswith(f"-{system}.tar.gz")
+    assert "preserve_rpath" in found
 
 
 def test_the_manifest_is_one_for_scoop() -> None:

@@ -135,9 +135,9 @@ def test_the_last_job_makes_the_recipes_of_the_files_that_are_released(jobs: dic
                 capture_output=True, text=True, timeout=30, check=False,
             )  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr
-    made = {"synapse.ps1", "synapse.ps1.sha256", "synapse.rb", "synapse.json"}
+    made = {"synapse.ps1", "synapse.ps1.sha256", "synapse-hub.rb", "synapse.json"}
     assert {path.name for path in files.iterdir()} == {*names, *(f"{name}.sha256" for name in names), *made}
-    recipes = (files / "synapse.rb").read_text() + (files / "synapse.json").read_text()
+    recipes = (files / "synapse-hub.rb").read_text() + (files / "synapse.json").read_text()
     assert "0" * 64 not in recipes
     for name in (*names, "synapse.ps1"):
         if name.endswith(".whl"):

@@ -1,9 +1,11 @@
 # Made by packaging/recipes.py from packaging/released.json.
-class Synapse < Formula
-  desc "A team of command-line coding agents: they talk, share work and keep off each other's files"
+class SynapseHub < Formula
+  desc "Team of command-line coding agents that talk and keep off each other's files"
   homepage "https://github.com/synapse-hub/synapse"
   version "0.1.0"
   license "MIT"
+
+  preserve_rpath # its libraries are found as they lie: there is no room in them for longer names
 
   on_macos do
     on_arm do
@@ -34,16 +36,16 @@ class Synapse < Formula
 
   def caveats
     <<~EOS
-      The hub starts by itself when it is needed; `brew services start synapse` keeps one running.
-      After an upgrade: `synapse restart`.
+      The hub starts by itself when it is needed; `brew services start synapse-hub` keeps one running.
+      After an upgrade: `synapse restart`. End your agents before one: brew takes away what they were started from.
     EOS
   end
 
   service do
     run [opt_bin/"synapse", "serve"]
     keep_alive crashed: true
-    log_path var/"log/synapse.log"
-    error_log_path var/"log/synapse.log"
+    log_path var/"log/synapse-hub.log"
+    error_log_path var/"log/synapse-hub.log"
   end
 
   test do
