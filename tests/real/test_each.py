@@ -117,6 +117,7 @@ def test_its_answers_are_word_for_word_those_of_its_model(house: RealHouse, way:
 def test_what_its_model_used_is_counted(house: RealHouse, way: Way) -> None:
     used = scenes.ended(house, house.queue("bob", "PING used")).get("usage")
     if way.reckons:
+        assert used is not None
         assert {"input", "output"} == used.keys()
         assert used["input"] > used["output"] > 0
         return
