@@ -215,6 +215,7 @@ async def test_what_was_said_is_told_on_also_where_the_hub_folds_its_log_anew_at
     assert await ended(bench, task) == ["completed"]
     assert sorted(far.messages.values()) == [1, 1]
     assert not far.canceled
+    await bench.settled()
     bench.check()
     await peers.close()
     await bench.close()
