@@ -63,13 +63,7 @@ class House:
     def wanted(self) -> list[Wanted]:
         """What was asked for: of this Python's set, else of another's that is there."""
         sets = [self.link, *sorted(self._root.glob("*/current"), key=_age, reverse=True)]
-        for one in sets:
-            try:
-                said: Any = loads((one / "requested.json").read_bytes())
-            except (OSError, ValueError):
-                continue
-            return [Wanted(each["name"], each["version"], each["spec"]) for each in said["plugins"]]
-        return []
+        return next((said for said in map(_said, sets) if said is not None), [])
 
     def points(self, distribution: str) -> list[str]:
         """The plugins that a distribution brings, by name."""
@@ -116,6 +110,9 @@ class House:
     def _kept(self, one: Wanted) -> str:
         """What stays is taken from its own wheel, or of several (for several Pythons) from that which fits; "" for none."""
         there = [file for file in self._wheels.glob("*.whl") if _named(file) == (key(one.name), one.version)]
+        if not there and os.path.isabs(one.spec) and not os.path.exists(one.spec):
+            hint = f"`synapse plugins install` it again, or `synapse plugins remove {one.name}`"
+            raise Unavailable("no_wheel", f"The wheel of {one.name} {one.version} is not there any more: {hint}.")
         return str(there[0]) if len(there) == 1 else f"{one.name}=={one.version}" if there else ""
 
     def _fetch(self, urls: list[str], fresh: Path) -> list[Path]:
@@ -165,6 +162,7 @@ class House:
         for file in (made.folder / "wheels").glob("*.whl"):
             os.replace(file, self._wheels / file.name)
         shutil.rmtree(made.folder / "wheels", ignore_errors=True)
+        os.sync()  # what the link leads to must be there after a power cut
         fresh = self._tag / f"{made.folder.name}.link"
         fresh.symlink_to(made.folder.name)
         os.replace(fresh, self.link)
@@ -179,6 +177,20 @@ class House:
         from synapse.plugins import see_installed
 
         see_installed()
+
+
+def _said(one: Path) -> list[Wanted] | None:
+    """What a set was made for; when its file is damaged, the plugins that lie in it. None where there is no set."""
+    try:
+        content = (one / "requested.json").read_bytes()
+    except OSError:
+        return None
+    try:
+        said: Any = loads(content)
+        return [Wanted(each["name"], each["version"], each["spec"]) for each in said["plugins"]]
+    except (ValueError, KeyError, TypeError):
+        there = [d for d in metadata.distributions(path=[str(one / "site")]) if d.entry_points.select(group=GROUP)]
+        return [Wanted(d.name, d.version, f"{d.name}=={d.version}") for d in there]
 
 
 def _resolved(words: tuple[str, ...], *, local: bool) -> None:

@@ -274,6 +274,31 @@ def test_what_is_refused_leaves_no_wheel_and_not_another_one_of_that_name(home: 
     assert home.run("hello") == "synapse-hello 1.0\n"
 
 
+def test_a_set_whose_list_is_damaged_is_known_by_what_lies_in_it(home: Home, tmp_path: Path) -> None:
+    made = wheel(tmp_path, "synapse-hello", plugin="hello", needs=("lib-greet>=2",))
+    wheel(tmp_path, "lib-greet", version="2.1", code="x = 1")
+    home.env["PIP_FIND_LINKS"] = str(tmp_path)
+    home.run("plugins", "install", str(made))
+    home.env["PIP_FIND_LINKS"] = ""
+    for damage in ("", "garbage", '{"plugins": [{"x": 1}]}', "[]"):
+        (home.sets()[0] / "requested.json").write_text(damage)
+        assert home.run("plugins", "sync") == "In place: synapse-hello 1.0.\n"
+        assert home.run("hello") == "synapse-hello 1.0\n"
+    assert kept(home) == ["lib_greet-2.1-py3-none-any.whl", made.name]
+
+
+def test_a_wheel_that_is_not_there_any_more_is_named_with_what_to_do(home: Home, tmp_path: Path) -> None:
+    made = wheel(tmp_path, "synapse-hello", plugin="hello")
+    home.run("plugins", "install", str(made))
+    made.unlink()
+    (home.data / "plugins" / "wheels" / made.name).unlink()
+    told = home.run("plugins", "sync", status=1)
+    assert "The wheel of synapse-hello 1.0 is not there any more" in told
+    assert "`synapse plugins remove synapse-hello`" in told
+    assert home.run("hello") == "synapse-hello 1.0\n"
+    home.run("plugins", "remove", "hello")
+
+
 def test_what_a_pip_conf_says_of_environments_does_not_count(home: Home, tmp_path: Path) -> None:
     conf = tmp_path / "pip.conf"
     conf.write_text("[global]\nuser = true\nrequire-virtualenv = true\n")
