@@ -125,7 +125,7 @@ def program() -> "list[str]":
     """How to start this program again."""
     if getattr(sys, "frozen", False):
         return [sys.executable]
-    return [sys.executable, "-m", "synapse"]
+    return [sys.executable, "-P", "-m", "synapse"]  # else what lies in the current folder would be imported first
 
 
 def project(start: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-SYNAPSE = [sys.executable, "-m", "synapse"]
+SYNAPSE = [sys.executable, "-P", "-m", "synapse"]
 PATIENCE = 20.0
 
 

@@ -441,3 +441,14 @@ def test_the_examples_of_the_page_run(yard: Yard) -> None:
         r"`(\w+)`", page[page.index("cannot be started is refused") : page.index("`/team/start` takes up")]
     )
     assert {"no_such_profile", "name_taken", "ended_at_once"} <= set(refusals)
+
+
+def test_what_lies_in_its_folder_is_not_taken_for_the_program(yard: Yard) -> None:
+    """A repository that somebody else has written must not run as we, before its agent asks anybody."""
+    (yard.home / "synapse").mkdir()
+    (yard.home / "synapse" / "__init__.py").write_text(f"open({str(yard.home / 'ran')!r}, 'w')\nraise SystemExit(3)\n")
+    told = yard.spawn(name="guarded", task=f"RUN {yard.program} --version", cwd=str(yard.home))
+    yard.task(told["task_id"], "input-required")
+    assert yard.synapse("start", "--name", "second", "demo", cwd=yard.home).returncode == 0
+    assert not (yard.home / "ran").exists()
+    shutil.rmtree(yard.home / "synapse")
