@@ -18,6 +18,7 @@ import tempfile
 import time
 import tomllib
 import urllib.request
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -302,6 +303,31 @@ def pip(stage):
     demand(said.startswith("pip "), "it has no pip")
 
 
+def third_party(stage):
+    "a plugin of somebody else's is installed, used and removed"
+    source = ROOT / "docs" / "plugin-example"
+    project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
+    name, version = project["name"].replace("-", "_"), project["version"]
+    points = "".join(f"{key} = {value}\n" for key, value in project["entry-points"]["synapse.plugins"].items())
+    files = {
+        "tally.py": (source / "tally.py").read_text(),
+        "METADATA": f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {version}\n",
+        "WHEEL": "Wheel-Version: 1.0\nGenerator: selftest\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "entry_points.txt": f"[synapse.plugins]\n{points}",
+        "RECORD": "",
+    }
+    made = stage.folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(made, "w") as wheel:
+        for file, text in files.items():
+            wheel.writestr(file if file == "tally.py" else f"{name}-{version}.dist-info/{file}", text)
+    stage.run("plugins", "install", str(made))
+    stage.run("restart")
+    demand(stage.run("tally", "bugs", "--amount", "2") == "bugs: 2\n", "the plugin's command does not count")
+    stage.run("plugins", "remove", "tally")
+    stage.run("restart")
+    stage.run("tally", "bugs", status=2)
+
+
 def doctor(stage):
     "`doctor` finds nothing wrong"
     found = stage.json("doctor")
@@ -320,8 +346,8 @@ def the_end(stage):
 
 
 ACTS = (
-    version, help_pages, hub, plugins, agents, memory, table, children, hooks, restart, doctor, pip, the_end, late_imports,
-    library, processes,
+    version, help_pages, hub, plugins, agents, memory, table, children, hooks, restart, doctor, pip, third_party, the_end,
+    late_imports, library, processes,
 )  # fmt: skip
 
 if __name__ == "__main__":
