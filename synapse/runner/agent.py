@@ -247,7 +247,8 @@ class Agent:
 
     def _typed(self, viewer: Viewer, tokens: list[Token]) -> None:
         written = not self._draft.empty
-        if self._status.status != WAITING:  # what answers a dialog is no draft
+        goes_on = written and not self._profile.patterns
+        if self._status.status != WAITING or goes_on:  # what answers a dialog is no draft
             self._draft.observe(tokens)
         if any(token.kind in ("key", "text", "paste") for token in tokens):
             self._last_key = self._loop.time()

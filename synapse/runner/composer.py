@@ -32,7 +32,7 @@ class Composer:
     def is_open(self) -> bool:
         """Does a line reader want the rest of what it was given?"""
         pattern = self._profile.open
-        return self._whole and pattern is not None and pattern.search(self.prompt()) is not None
+        return self._whole and pattern is not None and pattern.fullmatch(self.prompt()) is not None
 
     def holds(self, typed: str) -> bool:
         """Does the end of the typed text (or a placeholder for it) stand before the cursor?"""

@@ -27,6 +27,9 @@ class Prompt:
         row, column = terminal.cursor
         lines = terminal.lines()
         before = lines[row].ljust(column)[:column] if row < len(lines) else ""
+        while 0 < row <= len(lines) and len(lines[row - 1]) >= terminal.columns - 1:  # it goes on over several rows
+            row -= 1
+            before = lines[row] + before
         return cls(before, child.canonical, child.foreground)
 
     def same_mode(self, other: "Prompt") -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.agents_kit import House
+from tests.e2e.hubs import until
 
 ASKED = {
     "python3": {
@@ -142,6 +143,21 @@ def test_an_interpreter_is_interrupted_in_its_own_way(house: House, program: str
     done = house.synapse("interrupt", f"busy-{program}", next_, "--wait")
     assert (done.returncode, done.stdout) == (0, f"{answer}\n"), done.stderr
     assert house.task(task)["state"] == "canceled"
+
+
+@pytest.mark.parametrize("program", ["python3", "bash"])
+def test_a_persons_draft_holds_a_message_back_until_it_is_gone(house: House, program: str) -> None:
+    house.agent(f"held-{program}", program, *(["--norc"] if program == "bash" else []))
+    glass = house.attach(f"held-{program}", columns=40)
+    glass.shows(">>>" if program == "python3" else "$")
+    for draft in ("1234", "1" * 60):
+        glass.type(draft)
+        glass.shows(draft[-4:])
+        task = house.queue(f"held-{program}", "1+1" if program == "python3" else "echo 2")
+        until(lambda: house.status(f"held-{program}")["live"].get("holding"))
+        glass.type(b"\x7f" * len(draft))
+        assert house.task(task)["answer"] == "2"
+    glass.close()
 
 
 def test_a_program_without_a_profile_gets_the_header_and_its_output_is_the_answer(house: House) -> None:

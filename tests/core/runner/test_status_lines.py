@@ -71,3 +71,12 @@ def test_a_prompt_of_the_persons_own_is_no_question() -> None:
     stage.machine.submitted()
     stage.writes(b"1 + 1\r\n2\r\nmine: ", 1.0)
     assert stage.status == "DONE"
+
+
+def test_a_line_that_a_person_writes_behind_the_prompt_is_no_question() -> None:
+    stage = Stage(profile("python3"), columns=40)
+    stage.writes(b">>> ", 1.0)
+    stage.writes(b"print('begun", 5.0)
+    assert stage.status == "READY"
+    stage.writes(b" and gone on in the next row of the terminal, and one more", 5.0)
+    assert stage.status == "READY"
