@@ -6,6 +6,7 @@ sense. The JSON of 0.3 is read by the same functions: it differs by `kind` and t
 
 from base64 import b64decode
 from binascii import Error as NotBase64
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import json
@@ -60,6 +61,8 @@ class Heard:
         self.last: list[Piece] = []  # the newest message of the agent in the history
         self.direct = False
         self.fresh = ""  # text that the last update has brought
+        self.grew = False  # ... behind all that was there
+        self._texts = self._files = 0  # how much the artifacts hold
 
     @property
     def ended(self) -> bool:
@@ -71,7 +74,7 @@ class Heard:
 
     def take(self, told: Any) -> bool:
         """One answer or event of a stream; False for one that says nothing about this task."""
-        self.fresh = ""
+        self.fresh, self.grew = "", False
         kind, found = _unwrapped(told)
         if kind == "task":
             return self._task(found)
@@ -98,7 +101,7 @@ class Heard:
         self.task, self.context = id, id_of(found.get("contextId")) or self.context
         artifacts = found.get("artifacts")
         if isinstance(artifacts, list) and artifacts:
-            self.artifacts = {}
+            self.artifacts, self._texts, self._files = {}, 0, 0
             for artifact in artifacts[:MOST_PARTS]:
                 if isinstance(artifact, dict):
                     self._put(artifact, append=False)
@@ -138,19 +141,26 @@ class Heard:
         id, parts = id_of(artifact.get("artifactId")) or "artifact", pieces(artifact.get("parts"))
         there = self.artifacts.get(id)
         if append and there is not None:
+            self.grew = next(reversed(self.artifacts)) == id and text_in(there)
             there += parts
         else:
             if there is None and len(self.artifacts) >= MOST_PARTS:
                 return
+            self._count(there or (), -1)
             self.artifacts[id] = parts
+        self._count(parts, 1)
         self.fresh = text_of(parts)
+
+    def _count(self, parts: Iterable[Piece], sign: int) -> None:
+        for piece in parts:
+            if piece.kind == "raw":
+                self._files += sign * len(piece.content)
+            else:
+                self._texts += sign * len(piece.content)
 
     def _bounded(self) -> None:
         """Refused when it tells more than we keep."""
-        told = [piece for parts in self.artifacts.values() for piece in parts]
-        texts = sum(len(piece.content) for piece in told if piece.kind != "raw")
-        files = sum(len(piece.content) for piece in told if piece.kind == "raw")
-        if texts > MOST_TEXT or files > MOST_BYTES:
+        if self._texts > MOST_TEXT or self._files > MOST_BYTES:
             raise Refused(
                 "answer_too_large",
                 f"Its answer is longer than {MOST_TEXT >> 20} MiB of text or {MOST_BYTES >> 20} MiB of files.",
@@ -221,6 +231,11 @@ def id_of(told: Any) -> str:
 def text_of(parts: list[Piece]) -> str:
     """The texts of parts; pieces of one text come as several parts, so nothing is put between them."""
     return "".join(str(piece.content) for piece in parts if piece.kind == "text")
+
+
+def text_in(parts: list[Piece]) -> bool:
+    """Is there any text in parts?"""
+    return any(piece.kind == "text" and piece.content for piece in parts)
 
 
 def pieces(told: Any) -> list[Piece]:

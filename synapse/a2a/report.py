@@ -28,7 +28,7 @@ class Report:
         self._heard = heard
         self._task = task is not None
         self._asked = (task.state, task.question, task.choices) if task is not None and task.interrupted else None
-        self._shown: tuple[object, str] = (None, "")
+        self._shown: tuple[object, list[str]] = (None, [])
 
     @property
     def asked(self) -> bool:
@@ -76,7 +76,7 @@ class Report:
             await self._end()
             return True
         if heard.fresh:
-            self._show(heard.text)
+            self._show(heard)
         if heard.interrupted:
             await self._ask()
         elif heard.state == "working" and self._asked is not None:
@@ -85,14 +85,19 @@ class Report:
         self._speaker.show()
         return False
 
-    def _show(self, text: str) -> None:
+    def _show(self, heard: Heard) -> None:
         """What it has said so far, to those who watch the task: to the same ones only what is new."""
         watching = self._speaker.hub.watching
-        watchers, (before, shown) = watching.watched(self._id), self._shown
+        watchers, (before, pieces) = watching.watched(self._id), self._shown
         if watchers is None:
             return
+        if watchers is before and heard.grew:  # it may come in very many pieces
+            pieces.append(heard.fresh)
+            watching.told(self._id, heard.fresh, append=True)
+            return
+        text, shown = heard.text, "".join(pieces)
         more = watchers is before and text.startswith(shown)
-        self._shown = (watchers, text)
+        self._shown = (watchers, [text])
         watching.told(self._id, text[len(shown) :] if more else text, append=more)
 
     async def _ask(self) -> None:

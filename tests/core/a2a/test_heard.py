@@ -1,10 +1,11 @@
 """What an agent elsewhere tells, understood in both versions, and kept within bounds."""
 
+import time
 from base64 import b64encode
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import json
 
@@ -197,3 +198,43 @@ def test_a_question_with_data_that_nests_deep_is_still_asked() -> None:
     heard = Heard()
     assert heard.take(status("TASK_STATE_INPUT_REQUIRED", {"text": "which?"}, {"data": data}))
     assert (heard.question, heard.choices) == ("which?", ())
+
+
+_ARTIFACTS = st.lists(
+    st.tuples(
+        st.sampled_from("ab"),
+        st.booleans(),
+        st.lists(st.sampled_from(["text", "raw", "data"]), max_size=3),
+        st.integers(0, 9),
+    ),
+    max_size=20,
+)
+
+
+@given(_ARTIFACTS)
+@example([("a", False, ["text"], 3), ("b", False, ["text"], 0), ("b", True, ["text"], 3)])
+def test_what_is_counted_and_told_as_new_is_what_is_there(updates: list[tuple[str, bool, list[str], int]]) -> None:
+    heard, text = Heard(), ""
+    heard.take({"task": {"id": "r", "contextId": "c", "status": {"state": "TASK_STATE_WORKING"}}})
+    for id, append, kinds, size in updates:
+        contents = {"text": "x" * size, "raw": b64encode(bytes(size)).decode(), "data": [size]}
+        heard.take(artifact(*({kind: contents[kind]} for kind in kinds), id=id, append=append))
+        if heard.grew:
+            assert heard.text == text + heard.fresh
+        text = heard.text
+    told = [piece for parts in heard.artifacts.values() for piece in parts]
+    assert heard._texts == sum(len(piece.content) for piece in told if piece.kind != "raw")
+    assert heard._files == sum(len(piece.content) for piece in told if piece.kind == "raw")
+
+
+def test_an_answer_in_very_many_pieces_takes_no_longer_for_each() -> None:
+    def seconds(count: int) -> float:
+        heard, began = Heard(), time.process_time()
+        heard.take(artifact({"text": "begin"}))
+        for _ in range(count):
+            heard.take(artifact({"text": "word "}, append=True))
+        assert len(heard.text) == 5 + 5 * count
+        return time.process_time() - began
+
+    seconds(1000)
+    assert seconds(20_000) < 8 * max(seconds(5000), 0.02)
