@@ -42,7 +42,10 @@ class UserTerminal:
 
     def __init__(self) -> None:
         if not (os.isatty(0) and os.isatty(1)):
-            raise Refused("no-terminal", "This needs a terminal on standard input and output; try `synapse logs`.")
+            what = "This needs a terminal on standard input and output"
+            raise Refused(
+                "no-terminal", f"{what}; `synapse start` runs an agent without one, `synapse logs` shows its log."
+            )
         self._own = _own_description()
         self.reads = self.writes = self._own
         if self._own < 0:
