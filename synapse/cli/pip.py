@@ -16,7 +16,7 @@ def _command() -> list[str]:
     """pip in a process of its own: as a module, or what the frozen program has of it."""
     if getattr(sys, "frozen", False):
         return [sys.executable, "_pip"]
-    return [sys.executable, "-m", "pip"]
+    return [sys.executable, "-P", "-m", "pip"]  # a pip.py of the current folder is none
 
 
 _OTHERWISE = ("PYTHONPATH", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REPORT")  # what would put things elsewhere

@@ -425,6 +425,12 @@ def test_the_guide_shows_the_example_as_it_is() -> None:
     assert (ROOT / "docs" / "plugin-example" / "tally.py").read_text() in guide
 
 
+def test_nothing_of_the_current_folder_is_taken_for_pip(home: Home, tmp_path: Path) -> None:
+    for name in ("pip.py", "packaging.py", "json.py"):
+        (home.data / name).write_text("raise SystemExit('taken')")
+    home.run("plugins", "install", str(wheel(tmp_path, "synapse-hello", plugin="hello")))
+
+
 def test_a_wheel_that_is_made_anew_under_its_name_counts(home: Home, tmp_path: Path) -> None:
     sums = []
     for text in ("one", "two"):
