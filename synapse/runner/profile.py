@@ -48,7 +48,9 @@ class Profile:
     foot: int = 30  # lines at the end of the screen in which `busy` and `ready` count
     busy: tuple[re.Pattern[str], ...] = ()
     ready: tuple[re.Pattern[str], ...] = ()
-    ended: tuple[re.Pattern[str], ...] = ()  # beside its composer once it has ended, of a program that does not show all work
+    ended: tuple[
+        re.Pattern[str], ...
+    ] = ()  # beside its composer once it has ended, of a program that does not show all work
     pauses: float = 10.0  # without output before such a program counts as ready where that does not stand there
     waiting: tuple[re.Pattern[str], ...] = ()
     limited: tuple[re.Pattern[str], ...] = ()  # it may not go on for now
@@ -162,6 +164,8 @@ def resolve(words: tuple[str, ...]) -> tuple[Profile, list[str]]:
         what = f"{argv[0]}: command not found"
         if argv[0] == words[0] and "/" not in argv[0]:
             what = f"'{argv[0]}' is neither a profile nor a program on PATH"
+            if argv[0].startswith("-"):
+                what = f"There is no option '{argv[0]}' here; those of a program stand behind its name"
         raise NotFound("no_such_program", f"{what}.", exit=127)
     return profile, argv
 

@@ -254,6 +254,7 @@ def test_what_cannot_be_started_is_refused_with_the_status_of_a_shell(house: Hou
     before, running = house.names(), set(house.mine())
     for words, status, said in (
         (("no-such-program",), 127, "'no-such-program' is neither a profile nor a program on PATH."),
+        (("--nosuch", "demo"), 127, "There is no option '--nosuch' here; those of a program stand behind its name."),
         (("absent",), 127, "no-such-program: command not found."),
         (("./plain",), 126, "cannot be executed: Permission denied."),
         (("broken",), 1, "unknown key 'colour'."),
