@@ -52,9 +52,7 @@ class Turn:
         self.mark = mark  # its echo will stand below
         self.above = above  # what stood there before
         self.line = line  # the cursor's row before it was typed
-        self.between: list[
-            tuple[Mark, Mark, str]
-        ] = []  # of lines entered one by one: Enter, the next prompt, what it was
+        self.between: list[tuple[Mark, Mark, str]] = []  # of lines entered one by one: Enter, the next prompt, its row
         self.entered: Mark | None = None  # where the last Enter was pressed
         self.before: dict[str, int] = {}  # how long the program's record was by then
         self.said = ""  # the answer, as the program itself reports it

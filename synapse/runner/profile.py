@@ -48,9 +48,7 @@ class Profile:
     foot: int = 30  # lines at the end of the screen in which `busy` and `ready` count
     busy: tuple[re.Pattern[str], ...] = ()
     ready: tuple[re.Pattern[str], ...] = ()
-    ended: tuple[
-        re.Pattern[str], ...
-    ] = ()  # beside its composer once it has ended, of a program that does not show all work
+    ended: tuple[re.Pattern[str], ...] = ()  # beside its composer once it has ended, where it does not show all work
     pauses: float = 10.0  # without output before such a program counts as ready where that does not stand there
     waiting: tuple[re.Pattern[str], ...] = ()
     limited: tuple[re.Pattern[str], ...] = ()  # it may not go on for now
