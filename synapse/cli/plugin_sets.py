@@ -75,6 +75,7 @@ class House:
         """Make a set of those that stay, and of what is new."""
         for folder in (self._root, self._tag, self._wheels):
             paths.make_private(str(folder))
+        self._sweep()  # what one that was killed has left
         made = Path(tempfile.mkdtemp(prefix="set-", dir=self._tag))
         try:
             return self._fill(made, keep, spec)
@@ -157,6 +158,13 @@ class House:
             raise Refused("name_taken", f"There is a plugin '{min(double)}' already: {new.name} cannot be it, too.")
         return [*wanted, Wanted(new.name, new.version, spec)], new.name
 
+    def _sweep(self) -> None:
+        """Take away every set but the one in use."""
+        used = os.path.realpath(self.link)
+        for old in self._tag.glob("set-*"):
+            if os.path.realpath(old) != used or old.is_symlink():
+                shutil.rmtree(old, ignore_errors=True) if not old.is_symlink() else old.unlink(missing_ok=True)
+
     def use(self, made: Set) -> None:
         """Put a set into use, by one rename; the one before it goes."""
         for file in (made.folder / "wheels").glob("*.whl"):
@@ -166,9 +174,7 @@ class House:
         fresh = self._tag / f"{made.folder.name}.link"
         fresh.symlink_to(made.folder.name)
         os.replace(fresh, self.link)
-        for old in self._tag.glob("set-*"):
-            if old.name != made.folder.name:
-                shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
+        self._sweep()
         sites = [str(one) for one in self._root.glob("*/current/site")]
         used = {(key(one.name), one.version) for one in metadata.distributions(path=sites)}
         for file in self._wheels.glob("*.whl"):

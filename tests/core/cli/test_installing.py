@@ -415,6 +415,9 @@ def test_two_at_once_are_one_after_the_other_and_one_that_is_killed_leaves_what_
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
     assert home.run("hello") == "synapse-hello 1.0\n"
+    assert len(home.sets()) == 2
+    home.run("plugins", "install", "not-there", status=1)
+    assert len(home.sets()) == 1  # what was killed is swept, also by one that is refused
     home.run("plugins", "install", other)
     assert home.run("other") == "synapse-other 1.0\n"
     assert len(home.sets()) == 1
