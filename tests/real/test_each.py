@@ -24,7 +24,6 @@ class Way:
     choices: tuple[str, ...] = ()  # in each of its choices, at any width
     hears: str = ""  # how its model hears of a rejection, with the next message
     leaves_out: str = ""  # characters that it does not say
-    reckons: bool = False  # it counts tokens by itself
     session: int = 0  # characters of the id of its conversation, which it says
     goes_on: str = ""  # its word for going on with one
     leaves: str = ""  # in a command that is to leave its sandbox
@@ -60,7 +59,7 @@ WAYS = {
         asks_by="hook Notification", asks="Allow execution", choices=("Yes", "Always", "Always", "(esc)"), session=36,
         goes_on="--resume", broken_off="screen",
     ),
-    "aider": Way("screen", "record", within=1.0, reckons=True),  # it has no tools
+    "aider": Way("screen", "record", within=1.0),  # it has no tools
 }  # fmt: skip
 
 
@@ -116,11 +115,6 @@ def test_its_answers_are_word_for_word_those_of_its_model(house: RealHouse, way:
 
 def test_what_its_model_used_is_counted(house: RealHouse, way: Way) -> None:
     used = scenes.ended(house, house.queue("bob", "PING used")).get("usage")
-    if way.reckons:
-        assert used is not None
-        assert {"input", "output"} == used.keys()
-        assert used["input"] > used["output"] > 0
-        return
     assert used == ({"input": 10, "output": 5, **dict.fromkeys(way.used, 0)} if way.used else None)
 
 
