@@ -9,7 +9,7 @@ import msgspec
 from synapse.a2a.model import part
 from synapse.errors import Refused
 from synapse.hub.facts import Attachment, MessageAdded, Part
-from synapse.hub.reading import GONE, Texts, stored_message
+from synapse.hub.reading import GONE, Texts, content_of, stored_message
 from synapse.hub.views import pieces
 from synapse.log.base import Log, Record
 
@@ -58,7 +58,7 @@ def _parts(texts: Texts, log: Log, parts: tuple[Part, ...]) -> list[dict[str, An
 
 
 def _file(log: Log, file: Attachment) -> dict[str, Any]:
-    found = [log.blob(blob) for blob in file.blobs]
+    found = [content_of(log, blob) for blob in file.blobs]
     if any(content is None for content in found):
         raise Refused("gone", f"The file {file.name} is not stored any more.")
     content = b"".join(content for content in found if content is not None)

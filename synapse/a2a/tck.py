@@ -20,8 +20,8 @@ from synapse.hub.core import Core
 from synapse.hub.ending import end_task
 from synapse.hub.facts import Delivered, Failed, Joined, MessageAdded, Part, Sent, Typing, Working
 from synapse.hub.inbox import MessageReply, MessageRequest, mine
-from synapse.hub.joining import AttachRequest, Nothing, attach, depart
-from synapse.hub.loop import Call
+from synapse.hub.joining import AttachRequest, attach, bury, depart
+from synapse.hub.loop import Call, Hub
 from synapse.hub.mailbox import QUEUED, Mailbox
 from synapse.hub.sessions import Live, Session
 from synapse.hub.tasks import ENDS, Tasks
@@ -30,6 +30,7 @@ from synapse.verb import Change, Reply, change
 logger = logging.getLogger(__name__)
 
 NAME, WORKSPACE = "tck", "default"
+BOX = f"{WORKSPACE}/{NAME}"  # of a chosen name: the tasks of one stay are those of the next, too
 STEP = 0.05  # seconds between the states of what is streamed
 AGAIN = 1.0  # seconds until what could not be stored is tried again
 LONG = 5.0  # seconds that a task takes which somebody else wants to subscribe to
@@ -102,33 +103,39 @@ class StayReply(Reply, kw_only=True):
 @change("tck.join", internal=True, anonymous=True)
 def join(call: Call, request: StayRequest) -> StayReply:
     """The test agent is here, and no other one of its name."""
-    there = call.state(Agents).named(WORKSPACE, NAME)
-    if there is not None and there.type != NAME:
+    if call.state(Agents).named(WORKSPACE, NAME) is not None:
         raise Refused("name_taken", f"--test-agent needs the name '{WORKSPACE}/{NAME}', which somebody has.")
-    _end_stay(call)
     key = call.by = "a-" + ids.ulid(call.at)
-    joined = Joined(key=key, name=NAME, type=NAME, id=f"synapse-{NAME}", role="Answers those who test this server.")
+    joined = Joined(
+        key=key, name=NAME, type=NAME, id=f"synapse-{NAME}", chosen=True, role="Answers those who test this server."
+    )
     call.emit(joined, key, WORKSPACE)
     return StayReply(key=key)
 
 
+class LeaveReply(Reply, kw_only=True):
+    """Is there more to be ended?"""
+
+    more: bool
+
+
 @change("tck.leave", internal=True, anonymous=True)
-def leave(call: Call, request: StayRequest) -> Nothing:
-    """The test agent is here no more, if it was."""
-    _end_stay(call)
-    return Nothing()
-
-
-def _end_stay(call: Call) -> None:
-    agent = call.state(Agents).named(WORKSPACE, NAME)
-    if agent is None or agent.type != NAME:
-        return
+def leave(call: Call, request: StayRequest) -> LeaveReply:
+    """The test agent is here no more, if it was; nothing waits for the next one, which would not know what it is about."""
+    agents = call.state(Agents)
+    agent = agents.named(WORKSPACE, NAME)
+    if agent is None:
+        mine = agents.boxes.get(BOX) == NAME
+        return LeaveReply(more=mine and bury(call, BOX, NAME))
+    if agent.type != NAME:
+        return LeaveReply(more=False)
     call.by, tasks = agent.key, call.state(Tasks)
     current = tasks.current(agent.key)
     for task in tasks.of(agent.box):
         if task.agent == agent.key and task is not current:
             end_task(call, task, Failed, text="The test agent has left.", reason="stopped", source="hub")
     depart(call, agent, "stopped", "The test agent has left.")
+    return LeaveReply(more=True)
 
 
 @change("tck.take", internal=True)
@@ -145,9 +152,13 @@ def take(call: Call, request: MessageRequest) -> MessageReply:
 
 def send_off(core: Core) -> None:
     """What a hub that died has left of a test agent is gone."""
-    agent = core.hub.state.get(Agents).named(WORKSPACE, NAME)
-    if agent is not None and agent.type == NAME:
-        core.hub.decide(Session(key="hub"), leave, StayRequest())
+    if core.hub.state.get(Agents).boxes.get(BOX) == NAME:
+        _leave(core.hub, Session(key="hub"))
+
+
+def _leave(hub: Hub, session: Session) -> None:
+    while hub.decide(session, leave, StayRequest()).more:
+        pass
 
 
 @dataclass(slots=True)
@@ -175,6 +186,7 @@ class ScriptedAgent:
         hub = self._hub
         stored = await hub.do(Session(key="hub", system=True), put, PutRequest(content=FILE))
         self._file = json.decode(stored)["blob"]
+        send_off(self._core)
         key = hub.decide(self._session, join, StayRequest()).key
         self._session.key = key
         hub.decide(self._session, attach, AttachRequest(key=key, live=Live(status="READY", source="process")))
@@ -187,7 +199,7 @@ class ScriptedAgent:
             return
         self._closed = True
         if not self._hub.suspended and not self._hub.read_only:
-            self._hub.decide(self._session, leave, StayRequest())
+            _leave(self._hub, self._session)
         self._core.gone(self._session)
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from synapse.errors import BadRequest, NotFound
 from synapse.hub.loop import Call, Hub
+from synapse.hub.reading import content_of
 from synapse.log.base import Log
 from synapse.verb import Change, Reply, Request, Verb, change, query
 
@@ -59,7 +60,7 @@ def get(call: Call, request: GetRequest) -> Callable[[Log], GetReply]:
         raise BadRequest("bad_blob", "A blob is named by its sha256: 64 hex digits.")
 
     def fetch(log: Log) -> GetReply:
-        content = log.blob(request.blob)
+        content = content_of(log, request.blob)
         if content is None:
             raise NotFound("no_such_blob", "That blob is not stored here (any more).")
         return GetReply(content=b64encode(content).decode())

@@ -24,6 +24,16 @@ class Stored(NamedTuple):
     text: str
 
 
+SECRET = b"\0synapse: told to nobody\0"  # how the content of a blob begins that the hub keeps for itself
+
+
+def content_of(log: Log, blob: str) -> bytes | None:
+    """What a blob holds; None when it is not stored (any more), or not to be told: its sum stands in events, and everybody
+    may name a blob."""
+    content = log.blob(blob)
+    return None if content is not None and content.startswith(SECRET) else content
+
+
 class Texts:
     """Texts from the log; of the long ones no more than fit into one answer."""
 
@@ -37,7 +47,7 @@ class Texts:
             return text
         if self._left <= 0:
             return "(it is long, and this answer is full: ask for it alone)"
-        content = self._log.blob(blob)
+        content = content_of(self._log, blob)
         if content is None:
             return GONE
         self._left -= len(content)

@@ -12,6 +12,7 @@ from synapse.errors import Unavailable
 from synapse.event import Event
 from synapse.hub.callback_facts import PushConfigured, PushRemoved, WebhookAdded, WebhookRemoved
 from synapse.hub.loop import Hub
+from synapse.hub.reading import SECRET
 from synapse.log.base import Log
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ async def keep(hub: Hub, secrets: dict[str, str]) -> str:
     """The sum of the blob that holds them now; "" when there are none. Nobody can guess what is in it from its sum."""
     if not any(secrets.values()):
         return ""
-    content = json.encode({**secrets, "": ids.token().hex()})
+    content = SECRET + json.encode({**secrets, "": ids.token().hex()})
     hub.storing += 1
     try:
         sum = await asyncio.wrap_future(hub.writer.run(lambda log: log.put_blob(content)))
@@ -38,7 +39,7 @@ def reveal(log: Log, sum: str) -> dict[str, str]:
     """What was kept under that sum, or what is left of it; on a reader's thread."""
     content = log.blob(sum) if sum else None
     try:
-        found: Any = json.decode(content or b"{}")
+        found: Any = json.decode((content or b"{}").removeprefix(SECRET))
     except DecodeError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -21,7 +21,7 @@ from synapse.hub.facts import (
     WaitEnded,
     Working,
 )
-from synapse.hub.reading import GONE, Texts
+from synapse.hub.reading import GONE, Texts, content_of
 from synapse.hub.tasks import ENDS, INTERRUPTED, Finished, Task, Tasks
 from synapse.log.base import Log, StoredEvent
 from synapse.verb import Reply
@@ -111,7 +111,7 @@ def pieces(texts: Texts, log: Log, parts: tuple[Part, ...]) -> list[Piece]:
 def _piece(texts: Texts, log: Log, part: Part) -> Piece:
     value = part.value
     if part.kind == "raw":
-        found = [log.blob(blob) for blob in part.blobs]
+        found = [content_of(log, blob) for blob in part.blobs]
         value = b64encode(b"".join(content for content in found if content is not None)).decode()
     elif part.blobs:
         value = "".join(texts.full("", blob) for blob in part.blobs)

@@ -617,3 +617,20 @@ def test_the_page_shows_how_a_signature_is_checked() -> None:
     assert set(body) == {"id", "event", "timestamp", "agent", "task"}
     for name in (SIGNATURE, TIMESTAMP, EVENT, EVENT_ID, TOKEN):
         assert f"`{name}" in page
+
+
+async def test_who_names_the_blob_of_a_secret_learns_nothing(house: House) -> None:
+    task = await house.ask()
+    secret = {"token": "tok-geheim", "scheme": "Bearer", "credentials": "cred-geheim"}
+    await house.kim("push.set", task=task, url=house.receiver.url("/push"), **secret)
+    [configured] = house.bench.bodies("push.configured")
+    blob = configured["secrets"]
+    assert (await house.kim.refused("blobs.get", blob=blob)).code == "no_such_blob"
+    sent = await house.kim("messages.send", to="kim", text="", blob=blob, mode="silent")
+    assert "geheim" not in str(await house.kim("messages.show", id=sent["id"]))
+    parts = [{"kind": "raw", "blobs": [blob], "size": 1}, {"kind": "text", "blobs": [blob], "size": 1}]
+    asked = await house.kim("tasks.submit", to="bob", text="look", parts=parts)
+    assert "geheim" not in str(await house.kim("tasks.get", task=asked["task_id"]))
+    await house.answer(task, "fertig")
+    calls = await house.receiver.until(1, "/push")
+    assert calls[0].headers["Authorization"] == "Bearer cred-geheim"

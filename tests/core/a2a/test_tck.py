@@ -190,9 +190,21 @@ async def test_it_leaves_with_its_hub_and_what_it_had_in_its_hands_fails(bench: 
     agent.close()
     for task in tasks:
         assert (await ends(ada, task))["state"] == "failed"
-    await bench.sweep()
     assert (await ends(ada, late))["state"] == "rejected"
     assert bench.hub.state.get(Agents).named(tck.WORKSPACE, tck.NAME) is None
+
+
+async def test_what_it_did_in_a_stay_before_is_its_own(bench: Bench) -> None:
+    agent = ScriptedAgent(bench.core)
+    await agent.open()
+    ada = bench.client("ada", tck.WORKSPACE)
+    done = await ask(ada, "tck-complete-task-1")
+    box = (await ends(ada, done))["box"]
+    agent.close()
+    again = ScriptedAgent(bench.core)
+    await again.open()
+    assert (await ends(ada, await ask(ada, "tck-complete-task-2")))["box"] == box
+    again.close()
 
 
 async def test_after_a_crash_there_is_none_or_a_new_one(bench: Bench) -> None:
