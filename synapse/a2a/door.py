@@ -101,7 +101,8 @@ class A2ADoor:
                 hdrs.CACHE_CONTROL: f"max-age={MAX_AGE}",
                 hdrs.LAST_MODIFIED: formatdate(max(to.agent.since, self._core.hub.place.started_at), usegmt=True),
             }
-            if tag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
+            known = request.headers.get(hdrs.IF_NONE_MATCH, "")
+            if tag in known or known.strip() == "*":
                 return web.Response(status=304, headers=headers)
             return web.Response(body=body, content_type="application/json", headers=headers)
 

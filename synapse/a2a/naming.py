@@ -26,7 +26,7 @@ def named_in(text: str) -> dict[str, Any]:
             fence, language, code = opens[1], opens[2], []
         else:
             prose.append(line)
-    if fence:  # it goes on to the end
+    if fence and code:  # it goes on to the end
         blocks.append({"language": language, "code": "".join(code)})
     files = list(dict.fromkeys(_FILE.findall("\n".join(prose))))
     return ({"codeBlocks": blocks} if blocks else {}) | ({"files": files} if files else {})

@@ -265,8 +265,8 @@ COMMANDS = (
     ),
     Command(
         "history cleanup", cleanup, "Forget finished tasks for ever: the old ones, or the oldest until the rest is small.",
-        Option("--days", kind=float, help="Those that ended more than so many days ago.", metavar="N"),
-        Option("--max-size", kind=float, help="The oldest, until all take so many megabytes at most.", metavar="MB"),
+        Option("--days", kind=float, help="Those that ended more than so many days ago; 0: all.", metavar="N"),
+        Option("--max-size", kind=float, help="The oldest, until all take so many megabytes at most; 0: all.", metavar="MB"),
         Option("--dry-run", flag=True, help="Only say what would go."),
         Option("--force", flag=True, help="Do not ask."), *COMMON,
         example="synapse history cleanup --days 90 --dry-run",

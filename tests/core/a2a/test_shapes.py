@@ -436,7 +436,8 @@ def test_code_and_files_in_an_answer_come_as_data_too() -> None:
         ("~~~a `b`\na fence\n~~~", [("a", "a fence\n")]),
         ("```py title=x\nto the end\n", [("py", "to the end\n")]),
         ("```\n```\n", [("", "")]),
-        ("text ```a\nno fence\n```", [("", "")]),
+        ("text ```a\nno fence\n```", []),
+        ("```\n```", [("", "")]),
     ],
 )
 def test_a_fenced_block_ends_with_a_fence_of_its_kind(text: str, blocks: list[tuple[str, str]]) -> None:
