@@ -87,6 +87,8 @@ def test_send_wait_fails_when_the_task_fails(shell: Shell) -> None:
 
 def test_send_wait_to_two_prints_both_answers_with_their_names(shell: Shell) -> None:
     shell.run("wait", "--from", "carol", "--timeout", "0")
+    clear(shell, "bob")
+    clear(shell, "carol")
     with shell.start("send", "bob,carol", "ping", "--wait", "--from", "alice") as waiting:
         for name in ("carol", "bob"):
             asked = shell.json("wait", "--from", name, "--timeout", "20")
