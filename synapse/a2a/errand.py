@@ -7,7 +7,7 @@ soon as it is known, and from then on, also after a restart of the hub, the task
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -257,7 +257,7 @@ class Errand:
         wait, before = POLL, ""
         while True:
             remote = await speaker.remote()
-            if await self._hear(await remote.get(self.heard.task)):
+            if await self._hear(await remote.get(self.heard.task), asked=True):
                 return True
             self._failing = None
             speaker.reached()
@@ -298,14 +298,22 @@ class Errand:
         probe = Heard(self.heard.task, self.heard.context)
         return probe.take(told) and probe.interrupted
 
-    async def _hear(self, told: Any) -> bool:
-        """One thing that it tells; True when the task has ended by it."""
+    async def _hear(self, told: Any, *, asked: bool = False) -> bool:
+        """One thing that it tells; True when the task has ended by it. What cannot be heard to its end because the other
+        side is out of reach is asked for again: of what has been `asked` the error says so."""
         heard = self.heard
         if not heard.take(told):
             return False
         if heard.state == "completed" and not (heard.direct or heard.text or heard.others):
-            with suppress(SynapseError):  # its answer may be its last message
+            try:  # its answer may be its last message
                 heard.take(await (await self._speaker.remote()).get(heard.task, LOOK_BACK))
+            except Unavailable as error:
+                logger.info("the answer to %s is asked for again: %s", self.id, error)
+                if asked:
+                    raise
+                return False
+            except SynapseError:
+                pass  # it tells no more than that
         return await self._report.state()
 
     async def _failed_once(self, error: SynapseError) -> bool:

@@ -545,6 +545,33 @@ def test_an_answer_that_is_only_a_message_of_the_history_is_found(hub: HubProces
         odd.close()
 
 
+@pytest.mark.parametrize("trouble", [0, 503])
+def test_an_answer_that_cannot_be_had_at_once_is_asked_for_again_and_nothing_is_sent_twice(
+    hub: HubProcess, trouble: int
+) -> None:
+    looks = iter((trouble, trouble))
+
+    def answer(method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        if method == "GET":
+            return 200, {}, card(f"http://{headers['Host']}")
+        asked = json.loads(body)
+        state: dict[str, Any] = {"id": "r", "contextId": "c", "status": {"state": "TASK_STATE_COMPLETED"}}
+        if asked["params"].get("historyLength"):
+            state["history"] = [{"messageId": "1", "role": "ROLE_AGENT", "parts": [{"text": "look behind you"}]}]
+            if (status := next(looks, 200)) != 200:
+                return status, {}, b""
+        result = {"task": state} if asked["method"] == "SendMessage" else state
+        return 200, {}, json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}).encode()
+
+    odd = Says(answer)
+    try:
+        add(hub, odd)
+        assert said(hub, "foreign", "where?") == "look behind you"
+        assert [each["method"] for each in odd.posted()].count("SendMessage") == 1
+    finally:
+        odd.close()
+
+
 def test_an_answer_that_makes_no_sense_fails_the_task(hub: HubProcess) -> None:
     answers = iter((
         b"<html>",
