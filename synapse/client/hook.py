@@ -1,11 +1,12 @@
 """What a program's hook runs: hands the event to the program's own runner, says nothing, and never fails.
 
 It delays the program, so that it is run by itself, without the rest of this package: only the interpreter's own parts.
+It ends when the runner has heard the event: what the program does then, on its screen or in its files, is seen later.
 """
 
 import os
 import sys
-from _socket import AF_UNIX, SOCK_STREAM, socket
+from _socket import AF_UNIX, SHUT_WR, SOCK_STREAM, socket
 
 ENVIRONMENT = "SYNAPSE_HOOK"  # where the runner listens
 MOST = 8 << 20  # bytes of a report; a longer one is told without its content
@@ -38,6 +39,8 @@ def _send(path: str, event: str, content: bytes) -> None:
         connection.connect(path)
         name = event.replace("\n", " ").encode("utf-8", "surrogateescape")
         connection.sendall(name + b"\n" + (content if len(content) <= MOST else b""))
+        connection.shutdown(SHUT_WR)
+        connection.recv(1)  # it is closed behind what was heard
     finally:
         connection.close()
 

@@ -1,4 +1,4 @@
-"""The door by which a program's hooks report to its runner: a name, a line feed, JSON; then it is closed."""
+"""The door by which a program's hooks report to its runner: a name, a line feed, JSON; closed once that was heard."""
 
 import asyncio
 import logging

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import resource
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -37,29 +38,43 @@ async def run(folder: Path, *words: str, stdin: bytes = b"") -> tuple[int, bytes
     return process.returncode, said, complained
 
 
-async def heard(reports: Reports, count: int = 1) -> Reports:
-    for _ in range(500):
-        if len(reports) >= count:
-            return reports
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"only {reports}")
-
-
 async def test_what_stands_on_standard_input_is_reported(tmp_path: Path, reports: Reports) -> None:
     fields = {"session_id": "s", "last": "ü" * 300_000}
     assert await run(tmp_path, "Stop", stdin=json.dumps(fields).encode()) == (0, b"", b"")
-    assert await heard(reports) == [("Stop", fields)]
+    assert reports == [("Stop", fields)]
 
 
 async def test_a_report_may_be_the_next_word(tmp_path: Path, reports: Reports) -> None:
     assert await run(tmp_path, "turn", '{"type": "done"}') == (0, b"", b"")
-    assert await heard(reports) == [("turn", {"type": "done"})]
+    assert reports == [("turn", {"type": "done"})]
 
 
 async def test_what_is_no_json_is_an_event_without_fields(tmp_path: Path, reports: Reports) -> None:
     for content in (b"", b"nonsense", b"[1]", b"\xff{", b"[" * 100_000):
         assert await run(tmp_path, "Odd", stdin=content) == (0, b"", b"")
-    assert await heard(reports, 5) == [("Odd", {})] * 5
+    assert reports == [("Odd", {})] * 5
+
+
+def test_it_has_been_heard_before_the_program_goes_on(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as runner:
+        runner.bind(str(tmp_path / "h.hook"))
+        runner.listen()
+        patient = "from synapse.client import hook; hook.PATIENCE = 60; hook.tell(['Stop', '{}'])"
+        environ = {**os.environ, hook.ENVIRONMENT: str(tmp_path / "h.hook")}
+        with subprocess.Popen([sys.executable, "-c", patient], env=environ) as process:
+            connection = runner.accept()[0]
+            with connection, connection.makefile("rb") as report:
+                assert report.read() == b"Stop\n{}"
+                with pytest.raises(subprocess.TimeoutExpired):
+                    process.wait(0.3)
+            assert process.wait(10) == 0
+
+
+async def test_a_runner_that_does_not_listen_is_waited_for_a_short_time(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(tmp_path / "h.hook"))
+        busy.listen()
+        assert await asyncio.wait_for(run(tmp_path, "Stop", stdin=b"{}"), 10) == (0, b"", b"")
 
 
 async def test_without_a_runner_nothing_is_said_and_nothing_fails(tmp_path: Path) -> None:
@@ -72,7 +87,7 @@ async def test_who_leaves_standard_input_open_is_not_waited_for(tmp_path: Path, 
         *hook.command(), "Stop", env={hook.ENVIRONMENT: str(tmp_path / "h.hook")}, stdin=asyncio.subprocess.PIPE
     )
     assert await asyncio.wait_for(process.wait(), 10) == 0
-    assert await heard(reports) == [("Stop", {})]
+    assert reports == [("Stop", {})]
 
 
 def test_a_hook_costs_little_more_than_the_interpreter() -> None:
