@@ -526,27 +526,8 @@ def test_credentials_are_never_sent_elsewhere(hub: HubProcess, tmp_path: Path) -
         thief.close()
 
 
-def test_an_answer_that_is_only_a_message_of_the_history_is_found(hub: HubProcess) -> None:
-    def answer(method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
-        if method == "GET":
-            return 200, {}, card(f"http://{headers['Host']}")
-        asked = json.loads(body)
-        state: dict[str, Any] = {"id": "r", "contextId": "c", "status": {"state": "TASK_STATE_COMPLETED"}}
-        if asked["params"].get("historyLength"):
-            state["history"] = [{"messageId": "1", "role": "ROLE_AGENT", "parts": [{"text": "look behind you"}]}]
-        result = {"task": state} if asked["method"] == "SendMessage" else state
-        return 200, {}, json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}).encode()
-
-    odd = Says(answer)
-    try:
-        add(hub, odd)
-        assert said(hub, "foreign", "where?") == "look behind you"
-    finally:
-        odd.close()
-
-
-@pytest.mark.parametrize("trouble", [0, 503])
-def test_an_answer_that_cannot_be_had_at_once_is_asked_for_again_and_nothing_is_sent_twice(
+@pytest.mark.parametrize("trouble", [200, 0, 503])
+def test_an_answer_that_is_only_a_message_of_the_history_is_found_though_it_cannot_be_had_at_once(
     hub: HubProcess, trouble: int
 ) -> None:
     looks = iter((trouble, trouble))

@@ -1,6 +1,7 @@
 """The hub's own starts of agents, in the test's own loop: who is asked once, how many at once, and what the end undoes."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,14 @@ async def person(house: House) -> Peer:
 
 def agents(house: House) -> list[str]:
     return sorted(agent.name for agent in house.server.core.hub.state.get(Agents) if agent.wrapped)
+
+
+async def starting(some: bool) -> None:
+    """Wait until programs run that start an agent, or none does any more."""
+    mine = Path(f"/proc/self/task/{os.getpid()}/children")
+    async with asyncio.timeout(10):
+        while bool(mine.read_text()) != some:
+            await asyncio.sleep(0.01)
 
 
 def code(frame: dict[str, Any]) -> str:
@@ -82,9 +91,7 @@ async def test_one_too_many_is_told_so(passing: House, monkeypatch: pytest.Monke
     monkeypatch.setattr(starter, "MOST", 2)
     one, two = await person(passing), await person(passing)
     team = asyncio.create_task(one.ask("agents.spawn_team", agents=["demo:a", "demo:b"]))
-    while not passing.server.core.hub.sessions and not team.done():
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.05)
+    await starting(True)
     refused = await two.ask("agents.spawn", profile="demo")
     assert (code(refused), refused["error"]["data"]["retry_after"]) == ("too_many_starts", 5)
     assert (await team)["result"]["started"] == 2
@@ -96,8 +103,8 @@ async def test_what_takes_too_long_is_given_up_and_undone(passing: House, monkey
     refused = await (await person(passing)).ask("agents.spawn", profile="demo")
     assert code(refused) == "not_started"
     assert "within 0.05 s" in refused["error"]["message"]
+    await starting(False)
     await passing.server.core.hub.flushed()
-    await asyncio.sleep(0.5)
     assert agents(passing) == []
 
 
@@ -143,7 +150,7 @@ async def test_a_hub_that_ends_refuses_what_it_has_not_started(folder: Path) -> 
         house = House(server)
         ada = await person(house)
         asked = asyncio.create_task(ada.ask("agents.spawn", profile="demo"))
-        await asyncio.sleep(0.1)
+        await starting(True)
     answer = await asked
     assert answer == {} or code(answer) == "stopping"
     await house.close()
