@@ -15,6 +15,7 @@ from synapse.runner.sections import sections
 from synapse.runner.skeleton import TAIL, skeleton
 
 LOOK_AGAIN = 0.03  # seconds between looks at a file that is still being written
+COUNTED_WITHIN = 0.3  # seconds for the tokens of an answer that is known already to be written
 MOST = 64 << 20  # bytes of a record that are read for one answer: the last ones
 
 
@@ -65,11 +66,15 @@ class Reader:
             if size != seen:
                 seen, still = size, loop.time()
                 turn = await asyncio.to_thread(self._read, files[-1], typed, before) if files else turn
-            found = turn.text or turn.failure
-            if (found and self._whole(turn, loop.time() - still, said)) or loop.time() >= end:
+            if (turn.text or turn.failure) and self._whole(turn, loop.time() - still, said):
+                end = min(end, loop.time() + (0.0 if turn.failure or self._counted(turn) else COUNTED_WITHIN))
+            if loop.time() >= end:
                 self.failure = turn.failure
                 return turn.text, turn.usage()
             await asyncio.sleep(LOOK_AGAIN)
+
+    def _counted(self, turn: "Turn") -> bool:
+        return not self.counts or bool(turn.usage())
 
     def _whole(self, turn: "Turn", quiet: float, said: str) -> bool:
         if said and turn.text.endswith(said.strip("\n")):

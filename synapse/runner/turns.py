@@ -9,15 +9,13 @@ from synapse.runner.dialogs import Question
 from synapse.runner.letters import Turn
 from synapse.runner.link import Link
 from synapse.runner.profile import Profile
-from synapse.runner.records import Reader
+from synapse.runner.records import COUNTED_WITHIN, Reader
 from synapse.runner.replies import bounded, from_screen
 from synapse.runner.rules import Told
 from synapse.runner.status import PROCESSING, RATE_LIMITED, WAITING, StatusMachine
 from synapse.runner.terminal import Terminal
 
 logger = logging.getLogger(__name__)
-
-COUNTED_WITHIN = 0.3  # seconds for the tokens of an answer that is known already to be written
 
 
 class Turns:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from synapse.runner import records
 from synapse.runner.parts import Failure, Record, Usage
 from synapse.runner.records import Reader
 
@@ -117,6 +118,23 @@ async def test_a_record_that_says_when_it_is_whole_is_believed(file: Path) -> No
         lines({"kind": "says", "text": "a"}, counts[0], {"kind": "says", "text": "b"}, counts[1], {"kind": "over"})
     )
     assert await reader(file, record).answer("x", {}) == ("a\n\nb", {"total": 9})
+
+
+async def test_tokens_that_are_counted_behind_the_end_are_waited_for_a_moment(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Record(
+        file="{record}", lines={"kind": "says"}, text="text", end={"kind": "over"}, wait=60.0,
+        usage=Usage({"total": "total"}, {"kind": "count"}),
+    )  # fmt: skip
+    file.write_text(lines({"kind": "says", "text": "a"}, {"kind": "over"}))
+    assert await reader(file, record).answer("x", {}) == ("a", {})  # none came
+    monkeypatch.setattr(records, "COUNTED_WITHIN", 30.0)
+    asking = asyncio.create_task(reader(file, record).answer("x", {}))
+    await asyncio.sleep(0.1)
+    with file.open("a") as opened:
+        opened.write(lines({"kind": "count", "total": 5}))
+    assert await asking == ("a", {"total": 5})
 
 
 async def test_a_record_that_is_a_plain_text_says_the_same_word_for_word(file: Path) -> None:
