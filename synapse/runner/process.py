@@ -17,7 +17,7 @@ from synapse.runner.spawn import spawn
 QUEUE_BOUND = 1 << 20  # bytes that may wait for a child that does not read
 READ_SIZE = 65536
 READS_PER_TURN = 16  # a flood must leave the loop to the keys
-STOP_SETTLES = 0.02  # seconds: what a program writes before it stops reaches us after the news
+STOP_SETTLES = 0.02  # seconds for the screen to take in what a program wrote before it stopped
 KILLED_WITHIN = 2.0  # seconds in which even what is started meanwhile is killed
 OTHERS_WAIT = 1.0  # seconds in which whoever has started a process of the runner's own takes its status
 LAST_WORDS = 0.2  # seconds in which the kernel hands over what an ended child had written
@@ -284,6 +284,8 @@ class Child:
     def _changed(self, raw: int) -> None:
         if os.WIFSTOPPED(raw):
             self.stopped = True
+            if self._reading:
+                self._readable()  # what it wrote before, also where the loop would hear of it later
             self._loop.call_later(STOP_SETTLES, self._stopped)
         elif os.WIFCONTINUED(raw):
             self.stopped = False

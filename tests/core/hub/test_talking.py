@@ -21,8 +21,7 @@ async def begun(bench: Bench, *, name: str = "bob", **more: Any) -> tuple[Peer, 
     bob, kim = await bench.agent(name), bench.person()
     await bob("agents.started", child_pid=1, socket="/run/bob.sock")
     task = (await kim("tasks.submit", **{"to": name, "text": "remove x", "message_id": "m-1"} | more))["task_id"]
-    await bob("messages.typing", id=task)
-    await bob("messages.delivered", id=task)
+    assert (await bob.take())["id"] == task
     return bob, kim, task
 
 
