@@ -365,7 +365,8 @@ def test_two_hundred_who_do_not_read_do_not_hold_up_one_who_does(hub: HubProcess
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             line.connect(("127.0.0.1", hub.told["port"]))
             line.sendall(head(hub, f"Content-Length: {len(body)}") + body)
-        with raw.http.stream("POST", raw.base, content=body, headers={"Content-Type": "application/json"}) as answer:
+        reader = stack.enter_context(httpx.Client(timeout=20, headers={"A2A-Version": "1.0"}, verify=False))
+        with reader.stream("POST", raw.base, content=body, headers={"Content-Type": "application/json"}) as answer:
             lines = answer.iter_lines()
             next(line for line in lines if line.startswith("data:"))
             for number in range(8):

@@ -40,6 +40,7 @@ def clear(shell: Shell, name: str) -> None:
 
 
 def test_a_message_is_sent_listed_read_and_answered_and_the_answer_comes_back(shell: Shell) -> None:
+    clear(shell, "alice")
     task = send(shell, "bob", "what is 6 x 7?", "--from", "alice")
     assert task in shell.ok("inbox", "--from", "bob")
     [entry] = [one for one in shell.json("inbox", "--from", "bob")["messages"] if one["id"] == task]

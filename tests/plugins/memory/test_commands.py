@@ -22,6 +22,15 @@ def house() -> Iterator[HubProcess]:
     process.close()
 
 
+@pytest.fixture
+def fresh() -> Iterator[HubProcess]:
+    """One in which nothing is remembered."""
+    process = HubProcess()
+    process.serve()
+    yield process
+    process.close()
+
+
 def said(house: HubProcess, *words: str, **more: Any) -> str:
     done = house.synapse("memory", *words, **more)
     assert (done.returncode, done.stderr) == (0, ""), done
@@ -29,25 +38,25 @@ def said(house: HubProcess, *words: str, **more: Any) -> str:
     return text
 
 
-def test_save_show_list_search_delete_stats(house: HubProcess) -> None:
-    assert said(house, "save", "auth/tokens", "tokens are opaque", "--tags", "auth, web") == (
+def test_save_show_list_search_delete_stats(fresh: HubProcess) -> None:
+    assert said(fresh, "save", "auth/tokens", "tokens are opaque", "--tags", "auth, web") == (
         "saved auth/tokens (version 1) for house\n"
     )
-    said(house, "save", "auth/tokens", "tokens are opaque, 32 bytes", "--tags", "auth", "--evidence", "RFC 6750")
-    said(house, "save", "sessions", "sessions end after an hour", "--supersedes", "auth/tokens", "--ttl", "7d")
-    shown = said(house, "show", "auth/tokens")
+    said(fresh, "save", "auth/tokens", "tokens are opaque, 32 bytes", "--tags", "auth", "--evidence", "RFC 6750")
+    said(fresh, "save", "sessions", "sessions end after an hour", "--supersedes", "auth/tokens", "--ttl", "7d")
+    shown = said(fresh, "show", "auth/tokens")
     assert "superseded by sessions" in shown
     assert "RFC 6750" in shown
     assert "--- before ---" in shown
-    listed = said(house, "list")
+    listed = said(fresh, "list")
     assert [line.split()[0] for line in listed.splitlines()] == ["KEY", "sessions", "auth/tokens"]
-    assert said(house).split()[:8] == listed.split()[:8]
-    assert "auth/tokens" not in said(house, "list", "--fresh")
-    assert "tokens are [opaque], 32 bytes" in said(house, "search", "opaque")
-    assert "auth/tokens" in said(house, "search", "opaque, 32 bytes", "--tags", "auth")
-    assert said(house, "stats").startswith("2 entries of 3 versions")
-    assert said(house, "delete", "auth/tokens") == "deleted auth/tokens from house\n"
-    gone = house.synapse("memory", "show", "auth/tokens")
+    assert said(fresh).split()[:8] == listed.split()[:8]
+    assert "auth/tokens" not in said(fresh, "list", "--fresh")
+    assert "tokens are [opaque], 32 bytes" in said(fresh, "search", "opaque")
+    assert "auth/tokens" in said(fresh, "search", "opaque, 32 bytes", "--tags", "auth")
+    assert said(fresh, "stats").startswith("2 entries of 3 versions")
+    assert said(fresh, "delete", "auth/tokens") == "deleted auth/tokens from house\n"
+    gone = fresh.synapse("memory", "show", "auth/tokens")
     assert (gone.returncode, "no entry" in gone.stderr) == (1, True)
 
 
@@ -150,9 +159,9 @@ def test_every_line_of_the_page_runs(house: HubProcess) -> None:
         assert (done.returncode, done.stderr) == (0, ""), (line, done)
 
 
-def test_a_hub_that_is_killed_keeps_and_finds_everything(house: HubProcess) -> None:
-    said(house, "save", "durable", "kept over a kill")
-    house.kill()
-    (house.data / "cache.db").unlink()
-    house.serve()
-    assert "durable" in said(house, "search", "kill")
+def test_a_hub_that_is_killed_keeps_and_finds_everything(fresh: HubProcess) -> None:
+    said(fresh, "save", "durable", "kept over a kill")
+    fresh.kill()
+    (fresh.data / "cache.db").unlink()
+    fresh.serve()
+    assert "durable" in said(fresh, "search", "kill")
