@@ -20,6 +20,7 @@ STARTING, READY, PROCESSING, WAITING, DONE, STOPPED = "STARTING", "READY", "PROC
 RATE_LIMITED = "RATE_LIMITED"
 COMES_UP = 30.0  # seconds in which a program with a known screen is not ready before that is there
 UNREAD = 0.02  # seconds in which what the program wrote, or reported, shortly before is read, too
+STUNNED = 3.0  # seconds after Enter in which a program with a known screen that has not reacted at all is not ready
 DONE_SHOWN = 10.0  # seconds for which an agent that has just finished is shown as DONE
 
 
@@ -48,6 +49,7 @@ class StatusMachine:
         self._labels = {SCREEN: SCREEN}  # by source: what its last word came from
         self._submitted = 0.0  # when something was sent that has not been seen to be worked on; 0 = nothing
         self._sent = 0.0  # when something was sent last
+        self._reacted = 0.0  # when it first wrote something after that; 0 = not yet
         self._mark: Mark | None = None  # where that will stand
         self._taken = (0.0, "")  # when something was taken, and what
         self._ending: Told | None = None  # it says that it has ended, but its screen shows work
@@ -91,6 +93,7 @@ class StatusMachine:
     def output(self) -> None:
         """The program has written something: judge its screen when it has settled."""
         self.last_output = self._loop.time()
+        self._reacted = self._reacted or self.last_output
         self._heard = True
         self._look_in(self._patience)
 
@@ -104,6 +107,7 @@ class StatusMachine:
     def submitted(self) -> None:
         """Something was sent to it: it works, until it has been seen to or stayed ready for a while."""
         now = self._submitted = self._sent = self._loop.time()
+        self._reacted = 0.0
         self._mark = self._terminal.mark()
         self._limit_over = False
         self._ending = None
@@ -125,6 +129,7 @@ class StatusMachine:
 
     def unsubmitted(self) -> None:
         """What was sent has not been taken, or nobody knows: the screen counts."""
+        self._submitted = 0.0
         self._trust.forget()
         self._look_in(self._patience)
 
@@ -314,9 +319,10 @@ class StatusMachine:
             self._sees(PROCESSING)  # its dialog has gone
 
     def _hides(self) -> float:
-        """Seconds for which it may work and not show it: it has only begun, or pauses."""
-        now = self._loop.time()
-        left = self._submitted + self._profile.unseen - now if self._submitted else 0.0
+        """Seconds for which it may work and not show it: it has only begun, or not even that, or pauses."""
+        now, unseen, left = self._loop.time(), self._profile.unseen, 0.0
+        if self._submitted:
+            left = (self._reacted + unseen if self._reacted else self._submitted + max(unseen, STUNNED)) - now
         if self.status == PROCESSING and self._profile.ended and not self._foot.ended():
             left = max(left, max(self.last_output, self._submitted) + self._profile.pauses - now)
         return left

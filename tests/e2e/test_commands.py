@@ -112,6 +112,7 @@ def test_a_wait_that_is_over_says_so_with_124_and_the_answer_comes_as_a_message(
 
 
 def test_ctrl_c_during_a_wait_gives_130_and_says_how_to_wait_again(shell: Shell) -> None:
+    clear(shell, "bob")
     with shell.start("send", "bob", "never", "--wait", "--from", "alice") as waiting:
         asked = shell.json("wait", "--from", "bob", "--timeout", "20")
         until(lambda: shell.json("status")["hub"]["connections"] >= 2)

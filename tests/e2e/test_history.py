@@ -170,7 +170,8 @@ def test_the_commands_of_the_page_do_what_it_says(of_its_own: Shell) -> None:
     assert ids(shell) == before
 
 
-def test_the_longest_texts_are_written_out_too(shell: Shell) -> None:
+def test_the_longest_texts_are_written_out_too(of_its_own: Shell) -> None:
+    shell = of_its_own
     text = "long " * 180_000
     task = json.loads(shell.ok("send", "bob", "--stdin", "--json", stdin=text))["task_id"]
     shell.ok("reply", "--stdin", "--to", task, "--from", "bob", stdin=text)

@@ -107,6 +107,26 @@ def test_after_enter_a_prompt_counts_only_when_the_program_had_time_to_show_that
     assert demo.status == "DONE"
 
 
+def test_a_prompt_that_has_not_changed_since_enter_does_not_count(demo: Stage) -> None:
+    demo.machine.submitted()
+    demo.clock.go(2)
+    assert demo.status == "PROCESSING"  # it has had no time yet to look at its keys
+    demo.redraws(*IDLE, seconds=0.08)
+    assert demo.status == "PROCESSING"
+    demo.clock.go(0.03)
+    assert demo.status == "DONE"
+
+
+def test_a_program_that_never_reacts_to_enter_is_not_waited_for_for_ever(demo: Stage) -> None:
+    demo.machine.submitted()
+    demo.clock.go(3.1)
+    assert demo.status == "DONE"
+    demo.machine.submitted()
+    demo.machine.unsubmitted()
+    demo.clock.go(0.1)
+    assert demo.status == "DONE"
+
+
 @pytest.mark.parametrize("frame", [IDLE, BUSY], ids=["idle", "busy"])
 def test_a_dialog_in_the_transcript_or_in_the_composer_is_none(demo: Stage, frame: tuple[str, ...]) -> None:
     demo.redraws(PASTED, *frame)
