@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,17 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.hubs import free_port
+
 BOUND = 30.0  # seconds that anything may take
 SLOW_START = "synapse: the hub is starting (it reads its log) ...\n"  # told where a start takes long
 SYNAPSE = [sys.executable, "-m", "synapse"]
-
-
-def free_port() -> int:
-    """A port that nobody has at the moment."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 class Shell:

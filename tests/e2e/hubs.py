@@ -1,5 +1,6 @@
 """Hubs as processes of their own, each with a data folder and a port, ended by their process numbers."""
 
+import itertools
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,17 @@ SYNAPSE = [sys.executable, "-P", "-m", "synapse"]
 PATIENCE = 20.0
 
 
+_FIRST, _COUNT = 10_000, 10_000  # ports below those that the kernel gives to whoever asks for any
+_ports = (_FIRST + (os.getpid() * 100 + place) % _COUNT for place in itertools.count())
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody has, and that no other test is given soon."""
+    for port in itertools.islice(_ports, _COUNT):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def until(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:

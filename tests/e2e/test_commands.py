@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.commands_kit import Shell, free_port, until
+from tests.e2e.commands_kit import Shell, until
+from tests.e2e.hubs import free_port
 
 TASK = re.compile(r"t-[0-9A-Z]{26}")
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.e2e.commands_kit import BOUND, SLOW_START, SYNAPSE, Shell, free_port, until
+from tests.e2e.commands_kit import BOUND, SLOW_START, SYNAPSE, Shell, until
+from tests.e2e.hubs import free_port
 
 EDITOR = """#!/bin/sh
 cp "$1" "{seen}"

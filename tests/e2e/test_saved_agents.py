@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import tomllib
 from collections.abc import Iterator
@@ -30,8 +31,7 @@ def shared() -> Iterator[House]:
 @pytest.fixture
 def house(shared: House) -> Iterator[House]:
     """Nothing is saved, and nobody of before is here."""
-    for file in folder(shared).glob("*.toml"):
-        file.unlink()
+    shutil.rmtree(folder(shared), ignore_errors=True)
     yield shared
     shared.leave()
     shared.synapse("kill", "-f", *shared.names())
