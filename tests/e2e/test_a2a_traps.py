@@ -25,7 +25,8 @@ class Raw:
 
     def __init__(self, base: str) -> None:
         self.base = base
-        self.http = httpx.Client(timeout=20, headers=AGREED, verify=False)
+        alone = httpx.Limits(max_keepalive_connections=0)  # no connection outlives its request
+        self.http = httpx.Client(timeout=20, headers=AGREED, verify=False, limits=alone)
 
     def rpc(self, method: str, params: Any = None, *, path: str = "", **headers: str) -> dict[str, Any]:
         """The response to a JSON-RPC request."""

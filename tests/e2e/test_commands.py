@@ -71,6 +71,7 @@ def test_the_target_may_be_an_option_and_a_name_means_nothing_else(shell: Shell)
 
 
 def test_send_wait_prints_the_answer_and_nothing_else(shell: Shell) -> None:
+    clear(shell, "bob")
     with shell.start("send", "bob", "ping", "--wait", "--from", "alice") as waiting:
         asked = shell.json("wait", "--from", "bob", "--timeout", "20")
         shell.ok("reply", "pong", "--to", asked["task_id"], "--from", "bob")
@@ -79,6 +80,7 @@ def test_send_wait_prints_the_answer_and_nothing_else(shell: Shell) -> None:
 
 
 def test_send_wait_fails_when_the_task_fails(shell: Shell) -> None:
+    clear(shell, "bob")
     with shell.start("send", "bob", "ping", "--wait", "--from", "alice") as waiting:
         asked = shell.json("wait", "--from", "bob", "--timeout", "20")
         shell.ok("reply", "--fail", "no time", "--to", asked["task_id"], "--from", "bob")

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -398,7 +399,8 @@ def test_a_start_that_a_person_interrupts_leaves_no_agent(own: Yard) -> None:
             os.kill(pid, signal.SIGSTOP)
         process.send_signal(signal.SIGINT)
         for pid in runner:
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # it has been killed
+                os.kill(pid, signal.SIGCONT)
         assert process.wait(10) in (0, 130)
         process.communicate()
         if process.returncode == 130:

@@ -177,6 +177,7 @@ async def test_a_wait_survives_a_failure_and_ends(disk: Disk) -> None:
     bob, alice = await bench.agent("bob"), bench.client("alice")
     task = (await alice("messages.send", to="bob", text="one", mode="wait"))["task_id"]
     waiting = alice.ask("tasks.wait", task=task)
+    await bench.settled()  # that somebody waits is stored
     disk.log.fail("append", [Fault.BEFORE])
     await bob.refused("messages.reply", text="lost")
     await bench.settled()

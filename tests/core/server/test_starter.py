@@ -38,11 +38,18 @@ def agents(house: House) -> list[str]:
 
 
 async def starting(some: bool) -> None:
-    """Wait until programs run that start an agent, or none does any more."""
+    """Wait until programs of ours run that start an agent, or none does any more."""
     mine = Path(f"/proc/self/task/{os.getpid()}/children")
     async with asyncio.timeout(10):
-        while bool(mine.read_text()) != some:
+        while any(map(starts, mine.read_text().split())) != some:
             await asyncio.sleep(0.01)
+
+
+def starts(pid: str) -> bool:
+    try:
+        return b"\0_start\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False  # it has ended
 
 
 def code(frame: dict[str, Any]) -> str:
