@@ -69,6 +69,12 @@ def hub() -> Iterator[HubProcess]:
         process.close()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def idle(hub: HubProcess) -> int:
+    """The sockets that it has open before anybody comes."""
+    return lines_of(hub)
+
+
 @pytest.fixture(scope="module")
 def raw(hub: HubProcess) -> Iterator[Raw]:
     raw = Raw(f"http://127.0.0.1:{hub.told['port']}/agents/tck")
@@ -329,9 +335,9 @@ def lines_of(hub: HubProcess) -> int:
     return found
 
 
-def test_who_goes_away_in_the_middle_leaves_nothing_behind(hub: HubProcess, raw: Raw) -> None:
+def test_who_goes_away_in_the_middle_leaves_nothing_behind(hub: HubProcess, raw: Raw, idle: int) -> None:
     alive(hub, raw)
-    before = lines_of(hub)
+    until(lambda: lines_of(hub) == idle)
     port = hub.told["port"]
     asked = []
     for number in range(30):
@@ -342,21 +348,20 @@ def test_who_goes_away_in_the_middle_leaves_nothing_behind(hub: HubProcess, raw:
         line = socket.create_connection(("127.0.0.1", port), timeout=10)
         line.sendall(head(hub, f"Content-Length: {len(body)}") + (body if number % 3 else body[:-5]))
         asked.append(line)
-    until(lambda: lines_of(hub) >= before + 30)
+    until(lambda: lines_of(hub) == idle + 30)
     for line in asked:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # as one that was killed
         line.close()
-    until(lambda: lines_of(hub) <= before)
+    until(lambda: lines_of(hub) == idle)
     found = raw.result("ListTasks", {"status": "TASK_STATE_WORKING", "pageSize": 100})["tasks"]
     for task in found:
         raw.result("CancelTask", {"id": task["id"]})
     alive(hub, raw)
 
 
-def test_two_hundred_who_do_not_read_do_not_hold_up_one_who_does(hub: HubProcess, raw: Raw) -> None:
+def test_two_hundred_who_do_not_read_do_not_hold_up_one_who_does(hub: HubProcess, raw: Raw, idle: int) -> None:
     task = raw.send("tck-input-required")
     body = json.dumps({"jsonrpc": "2.0", "id": 4, "method": "SubscribeToTask", "params": {"id": task["id"]}}).encode()
-    before = lines_of(hub)
     with ExitStack() as stack:
         for _ in range(200):
             line = socket.socket()
@@ -380,5 +385,5 @@ def test_two_hundred_who_do_not_read_do_not_hold_up_one_who_does(hub: HubProcess
             raw.result("CancelTask", {"id": task["id"]})
             told = [json.loads(line[5:]) for line in lines if line.startswith("data:")]
             assert told[-1]["result"]["statusUpdate"]["status"]["state"] == "TASK_STATE_CANCELED"
-    until(lambda: lines_of(hub) <= before + 2)
+    until(lambda: lines_of(hub) == idle)
     alive(hub, raw)
