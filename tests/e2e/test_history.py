@@ -293,7 +293,8 @@ def stories(hub: HubProcess) -> set[str]:
     return {story for (story,) in rows(hub, "SELECT DISTINCT story FROM events WHERE story LIKE 't-%'")}
 
 
-def test_forgetting_takes_the_files_beside_the_log_too(shell: Shell) -> None:
+def test_forgetting_takes_the_files_beside_the_log_too(of_its_own: Shell) -> None:
+    shell = of_its_own
     task = ask(shell, *TASKS[0])
     for name in (f"letters/{task}.txt", "logs/a-GONE.txt"):
         (shell.data / name).parent.mkdir(mode=0o700, exist_ok=True)
