@@ -13,7 +13,8 @@ from synapse.errors import NotFound
 from synapse.hookspecs import Background
 from synapse.hub.loop import Hub
 from synapse.hub.sessions import Session
-from synapse.plugins import Plugin, tell_slow
+from synapse.plugins import Plugin
+from synapse.plugins.watch import tell_slow
 from synapse.verb import Verb
 
 logger = logging.getLogger(__name__)

@@ -62,7 +62,8 @@ from synapse.hub.tasks_table import TasksTable
 from synapse.hub.watching import Watching
 from synapse.hub.workspaces import Workspaces
 from synapse.log.base import Log
-from synapse.plugins import Plugin, fit
+from synapse.plugins import Plugin
+from synapse.plugins.fitness import fit
 from synapse.projection import Projection
 from synapse.verb import Change, Reply, Verb, Verbs, change
 

@@ -15,7 +15,8 @@ from synapse.hookspecs import Guard
 from synapse.hub.agents import Agents
 from synapse.hub.loop import Call
 from synapse.hub.state import State
-from synapse.plugins import Plugin, contributions, tell_slow, watched
+from synapse.plugins import Plugin, contributions
+from synapse.plugins.watch import tell_slow, watched
 from synapse.projection import Projection
 from synapse.verb import Reply, Request, Shape, Verb, read
 

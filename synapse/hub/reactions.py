@@ -16,7 +16,8 @@ from synapse.hookspecs import Owed, Reaction
 from synapse.hub.loop import Hub
 from synapse.hub.plugged import View, Whole
 from synapse.hub.sessions import Session
-from synapse.plugins import Plugin, watched
+from synapse.plugins import Plugin
+from synapse.plugins.watch import watched
 from synapse.verb import Shape, Verb
 
 logger = logging.getLogger(__name__)

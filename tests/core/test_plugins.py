@@ -28,6 +28,7 @@ from synapse.hookspecs import GROUP, NAMES
 from synapse.hub.agents import Agents
 from synapse.hub.core import VERBS
 from synapse.hub.facts import CORE
+from synapse.plugins import fitness, watch
 from synapse.settings import declared
 from synapse.verb import Request, Shape, query, read
 from tests.core.toys import AddReply, Lines, Pad, add, module, pad
@@ -202,7 +203,7 @@ def test_a_name_is_small_letters_and_digits(name: str) -> None:
 def fitted(name: str = "pad", **hooks: Any) -> str:
     plugin = plugins.of(name, pad(**hooks) if name == "pad" else module(**hooks))
     assert plugin.works, plugin.failure
-    plugins.fit([plugin], VERBS, [fact.kind for fact in CORE], [Agents.name])
+    fitness.fit([plugin], VERBS, [fact.kind for fact in CORE], [Agents.name])
     return plugin.failure
 
 
@@ -244,7 +245,7 @@ def test_a_guard_of_another_plugin_counts_when_that_one_is_there() -> None:
         ([], "pad.nothing", ""),
     ):
         mine = plugins.of("mine", module(guards=(Guard(frozenset({verb_}), print),)))
-        plugins.fit([mine, *there], VERBS, [fact.kind for fact in CORE], [Agents.name])
+        fitness.fit([mine, *there], VERBS, [fact.kind for fact in CORE], [Agents.name])
         assert (wrong in mine.failure, bool(mine.failure)) == (True, bool(wrong))
 
 
@@ -270,9 +271,9 @@ def test_a_slow_import_is_named(caplog: pytest.LogCaptureFixture, monkeypatch: p
 def test_what_ends_the_program_does_not_and_what_is_slow_is_named(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plugins, "SLOW", -1.0)
+    monkeypatch.setattr(watch, "SLOW", -1.0)
     with pytest.raises(RuntimeError, match="tried to end the program"):
-        plugins.watched("pad", "pad.add", ends)()
+        watch.watched("pad", "pad.add", ends)()
     assert "the plugin pad held the hub" in caplog.text
 
 

@@ -12,6 +12,7 @@ from synapse import Background, Column, Guard, Owed, Reaction, Section, change, 
 from synapse.errors import NotFound, Refused, Unavailable
 from synapse.hub.facts import Sent
 from synapse.hub.sessions import Session
+from synapse.plugins import watch
 from synapse.testing import Bench, hub
 from tests.core.toys import Added, AddReply, AddRequest, Pad, add, pad
 
@@ -259,7 +260,7 @@ async def test_a_verb_that_ends_the_program_is_a_bug_and_one_that_blocks_is_name
         time.sleep(0.03)
         return AddReply(lines=0, position=0, by="")
 
-    monkeypatch.setattr(plugins, "SLOW", 0.02)
+    monkeypatch.setattr(watch, "SLOW", 0.02)
     async with hub({"pad": pad(verbs=(add, end))}) as bench:
         assert (await bench.client("ada").refused("pad.end", line="end")).code == "internal_error"
         await bench.client("ada")("pad.end", line="sleep")
@@ -277,7 +278,7 @@ class Sleepy(Pad):
 async def test_a_projection_that_blocks_is_named(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plugins, "SLOW", 0.02)
+    monkeypatch.setattr(watch, "SLOW", 0.02)
 
     @change("pad.add")
     def add_(call: Any, request: AddRequest) -> AddReply:
@@ -342,7 +343,7 @@ async def test_background_work_that_blocks_is_named(
         time.sleep(0.03)
         await asyncio.sleep(0)
 
-    monkeypatch.setattr(plugins, "SLOW", 0.02)
+    monkeypatch.setattr(watch, "SLOW", 0.02)
     async with hub({"pad": pad(background=(Background("slow", run),))}):
         await asyncio.sleep(0.05)
     held = re.findall(r"the plugin pad held the hub for (\d+\.\d\d) s in slow", caplog.text)
