@@ -236,19 +236,17 @@ def test_interrupt_goes_to_what_is_in_the_foreground() -> None:
 
 
 def test_a_write_never_blocks_and_is_refused_when_too_much_waits() -> None:
-    accepted, seconds = in_own_session("""
+    accepted = in_own_session("""
         child, seen = python("import tty, time; tty.setraw(0); print('go', flush=True); time.sleep(1000)")
         await seen.until(lambda: b"go" in seen.output)
-        begun, accepted = time.monotonic(), 0
+        accepted = 0
         while child.write(b"x" * 65536):
             accepted += 65536
-        seconds = time.monotonic() - begun
         refused = child.write(b"x")
         await child.terminate(1)
-        return [accepted if not refused else -1, seconds]
-    """)
+        return accepted if not refused else -1
+    """)  # the child reads nothing: a write that blocked would never return
     assert 1 << 20 <= accepted < 2 << 20
-    assert seconds < 1
 
 
 def test_a_paste_into_a_child_that_is_blocked_on_its_output_does_not_deadlock() -> None:
@@ -316,7 +314,7 @@ def test_resize_tells_the_child() -> None:
         await seen.until(lambda: b"go" in seen.output)
         child.resize(70, 20)
         await seen.until(lambda: b"20 70" in seen.output)
-        return (await child.terminate(1)).code
+        return (await child.terminate(5)).code
     """) == -15  # fmt: skip
 
 
