@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -359,16 +358,17 @@ def test_a_viewer_that_stands_still_slows_nobody_and_catches_up(agents: Agents) 
 # Floods.
 
 
+FEW = 1_000_000  # bytes: a flood is more in a second
+
+
 def test_ctrl_c_stops_an_endless_flood_at_once(agents: Agents) -> None:
-    path = agents.path()
-    glass = agents.run("yes", path=path)
-    _, child = agents.pids(path)
+    glass = agents.run("yes")
     glass.expect("y\r\n" * 100_000)
+    glass._take()
+    glass.seen = b""
     glass.type("\x03")
-    sent = time.monotonic()
-    until(lambda: glass._take() is None or not alive(child), "the end of the flood")
-    assert time.monotonic() - sent < 1.0  # 0.1 s is measured under load/, on a quiet machine
     assert glass.end() == -signal.SIGINT
+    assert len(glass.seen) < FEW  # 0.1 s is measured under load/, on a quiet machine
 
 
 # In another terminal emulator.
