@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
-import random
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -22,10 +22,14 @@ from tests.core.server.webs import Answer, http
 PATIENCE = 10.0
 
 
+_FIRST, _COUNT = 20_000, 10_000  # ports below those that the kernel gives to whoever asks for any
+_places = itertools.count(os.getpid() * 100)
+
+
 def free_range(count: int = 10) -> tuple[int, int]:
-    """Ports in a row that nobody has."""
-    while True:
-        first = random.randrange(20_000, 30_000)  # below those that the kernel gives away
+    """Ports in a row that nobody has, and that no other test is given soon."""
+    for place in itertools.islice(_places, 0, _COUNT, count):
+        first = _FIRST + place % (_COUNT - count)
         with contextlib.ExitStack() as held:
             try:
                 for port in range(first, first + count):
@@ -33,6 +37,7 @@ def free_range(count: int = 10) -> tuple[int, int]:
             except OSError:
                 continue
             return first, first + count - 1
+    raise AssertionError("no ports are free")
 
 
 async def until(true: Callable[[], Any]) -> None:
