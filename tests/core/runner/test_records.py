@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ async def test_only_what_stands_behind_the_prompt_counts(file: Path) -> None:
 
 async def test_an_answer_that_is_written_late_is_waited_for(file: Path) -> None:
     file.write_text(lines(user("do it"), said("I will run that"), result()))
-    asking = asyncio.create_task(reader(file).answer("do it", {}))
+    asking = asyncio.create_task(reader(file, replace(RECORD, wait=60.0)).answer("do it", {}))
     await asyncio.sleep(0.2)
     assert not asking.done()
     whole = lines(said("done", "2"))
