@@ -31,6 +31,7 @@ from tests.core.a2a.receiving import Receiver
 from tests.core.hub.kit import HeldLog
 
 QUICK = Patience(timeout=2.0, retries=3, pause=0.02)
+ENDLESS = Patience(timeout=60.0, retries=10**9, pause=0.0)
 
 
 class House:
@@ -184,13 +185,15 @@ async def test_what_happened_before_a_config_was_there_is_told_when_it_was_asked
 
 
 async def test_a_config_that_was_deleted_is_told_nothing_more(house: House) -> None:
+    house.caller._patience = ENDLESS
     house.receiver.answers["/push"] = lambda number: 503
     task = await house.ask(url=house.receiver.url("/push"), id="mine")
     await house.answer(task)
     await house.receiver.until(1, "/push")
     assert (await house.kim("push.delete", task=task, id="mine"))["deleted"] is True
+    told = len(house.receiver.calls)
     await house.bench.until(lambda: not house.caller._lines)
-    assert len(house.receiver.calls) <= 2
+    assert len(house.receiver.calls) <= told + 1  # which was under way
 
 
 async def test_a_config_that_was_changed_is_told_at_its_new_place(house: House) -> None:
@@ -292,26 +295,37 @@ async def test_a_refusal_is_not_repeated_and_what_passes_is(house: House, answer
     assert not house.receiver.of("/elsewhere")
 
 
-async def test_who_does_not_answer_in_time_is_called_again_and_holds_up_nobody(house: House) -> None:
-    house.caller._patience = Patience(timeout=0.3, retries=1, pause=0.01)
+@pytest.fixture
+async def slow(house: House) -> AsyncIterator[Receiver]:
+    """One that is told of every end, and does not answer."""
     slow = Receiver()
     await slow.open()
     slow.answers["/slow"] = lambda number: 20.0
-    try:
-        await house.kim("webhooks.add", url=slow.url("/slow"))
-        await house.hook("/quick")
-        tasks = [await house.ask(str(number)) for number in range(30)]
-        for task in tasks:
-            await house.answer(task)
-        await house.receiver.until(30, "/quick")
-        assert len(slow.calls) < 30
-        assert slow.most["/slow"] <= 8
-        failed = [one for one in await house.made(31) if one["outcome"] == "failed"]
-        assert {(one["status"], one["attempts"]) for one in failed} == {(0, 2)}
-        assert "does not answer in time" in failed[0]["error"]
-    finally:
-        await house.caller.close()
-        await slow.close()
+    await house.kim("webhooks.add", url=slow.url("/slow"))
+    yield slow
+    await house.caller.close()
+    await slow.close()
+
+
+async def test_who_does_not_answer_in_time_is_called_again(house: House, slow: Receiver) -> None:
+    house.caller._patience = Patience(timeout=0.3, retries=1, pause=0.01)
+    tasks = [await house.ask(str(number)) for number in range(10)]
+    for task in tasks:
+        await house.answer(task)
+    made = await house.made(10)
+    assert {(one["outcome"], one["status"], one["attempts"]) for one in made} == {("failed", 0, 2)}
+    assert {"does not answer in time" in one["error"] for one in made} == {True}
+    assert slow.most["/slow"] <= 8
+
+
+async def test_who_does_not_answer_holds_up_nobody(house: House, slow: Receiver) -> None:
+    house.caller._patience = ENDLESS
+    await house.hook("/quick")
+    tasks = [await house.ask(str(number)) for number in range(30)]
+    for task in tasks:
+        await house.answer(task)
+    await house.receiver.until(30, "/quick")
+    assert len(slow.calls) <= 8
 
 
 async def test_nobody_there_is_told_as_such(house: House) -> None:
@@ -550,11 +564,12 @@ async def _stored(house: House, step: Coroutine[Any, Any, Any]) -> bool:
 
 
 async def test_a_hub_that_stops_does_not_wait_for_who_is_silent(house: House) -> None:
+    house.caller._patience = ENDLESS
     house.receiver.answers["/hook"] = lambda number: 20.0
     await house.hook()
     await house.answer(await house.ask())
     await house.receiver.until(1, "/hook")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         await house.caller.close()
         await house.bench.restart()
     assert house.bench.hub.state.get(Callbacks).tasks_owed()
@@ -583,13 +598,15 @@ async def test_many_outcomes_are_few_records(house: House) -> None:
 
 
 async def test_a_removed_webhook_is_called_no_more(house: House) -> None:
+    house.caller._patience = ENDLESS
     house.receiver.answers["/hook"] = lambda number: 503
     id = await house.hook()
     await house.answer(await house.ask())
     await house.receiver.until(1, "/hook")
     await house.kim("webhooks.remove", id=id)
+    told = len(house.receiver.calls)
     await house.bench.until(lambda: not house.caller._lines)
-    assert len(house.receiver.calls) <= 2
+    assert len(house.receiver.calls) <= told + 1  # which was under way
     assert (await house.kim("webhooks.deliveries"))["deliveries"] == []
 
 
