@@ -12,6 +12,7 @@ from synapse.runner.answering import Answers
 from synapse.runner.dialogs import Question
 from synapse.runner.parts import Answering
 from synapse.runner.profile import find
+from tests.e2e.hubs import free_port
 
 BASE = "http://127.0.0.1:{port}"
 LOGIN = "synapse:{secret}"
@@ -108,13 +109,13 @@ async def test_nothing_is_sent_where_it_is_not_sure(asked: list[dict[str, Any]],
     assert program.answered == []
 
 
-async def test_a_refusal_and_an_absent_program_are_told(unused_tcp_port: int) -> None:
+async def test_a_refusal_and_an_absent_program_are_told() -> None:
     program = Program()
     for program.status, why in ((404, answering.GONE), (500, "The program refuses it (status 500).")):
         program.asked["permission"] = [permission("p1", "touch a")]
         async with running(program) as answers:
             assert await answers.give(dialog("touch a"), "Allow once") == why
-    gone = Answers(PLACES, {"port": str(unused_tcp_port), "secret": "abc"})
+    gone = Answers(PLACES, {"port": str(free_port()), "secret": "abc"})
     assert await gone.give(dialog("touch a"), "Allow once") == answering.UNREACHABLE
     assert await Answers(PLACES, {}).give(dialog("touch a"), "Allow once") == answering.UNREACHABLE
     assert await Answers(PLACES[:1], {}).give(dialog("touch a"), "Maybe") == answering.UNKNOWN

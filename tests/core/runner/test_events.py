@@ -10,6 +10,7 @@ from synapse.runner import events
 from synapse.runner.events import Listener, server
 from synapse.runner.http import Server
 from synapse.runner.parts import Stream
+from tests.e2e.hubs import free_port
 
 STREAM = Stream(url="http://127.0.0.1:{port}/event?all=1", login="agent:{secret}")
 
@@ -32,7 +33,8 @@ def app(heard: "asyncio.Queue[str]") -> web.Application:
     return application
 
 
-async def test_events_are_heard_once_the_program_listens_and_again_after_a_loss(unused_tcp_port: int) -> None:
+async def test_events_are_heard_once_the_program_listens_and_again_after_a_loss() -> None:
+    port = free_port()
     told: list[tuple[str, str, Mapping[str, Any]]] = []
     heard: asyncio.Queue[str] = asyncio.Queue()
     news = asyncio.Event()
@@ -41,12 +43,12 @@ async def test_events_are_heard_once_the_program_listens_and_again_after_a_loss(
         told.append((source, event, fields))
         news.set()
 
-    listener = Listener("events", STREAM, {"port": str(unused_tcp_port), "secret": "abc"}, on_event)
+    listener = Listener("events", STREAM, {"port": str(port), "secret": "abc"}, on_event)
     runner = web.AppRunner(app(heard), shutdown_timeout=0.1)
     try:
         await asyncio.sleep(0)  # it finds nobody there yet
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         for _ in range(2):
             await asyncio.wait_for(news.wait(), 5)
             news.clear()
