@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import zipfile
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.hubs import ROOT, SYNAPSE, HubProcess
+from tests.e2e.hubs import ROOT, SYNAPSE, HubProcess, until
 from tests.packaging.boxes import may_mount
 
 PLUGIN = """
@@ -408,9 +407,8 @@ def test_two_at_once_are_one_after_the_other_and_one_that_is_killed_leaves_what_
     first = subprocess.Popen(
         command, env=home.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
-    give_up = time.monotonic() + 30
-    while len(home.sets()) < 2 and time.monotonic() < give_up:
-        time.sleep(0.01)
+    until(lambda: len(home.sets()) == 2, 30)
+    os.killpg(first.pid, signal.SIGSTOP)  # in the middle of it, with its lock
     assert "by another command" in home.run("plugins", "remove", "hello", status=1)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
