@@ -191,6 +191,7 @@ class Agent:
         self._ears.close()
         await self._viewers.finish(status, self._stopping.reason)
         keep_screen(self._data, self._link.agent["key"], self._terminal)
+        await self._stopping.done()
         reason = self._stopping.reason
         await self._leave(reason, REASONS.get(reason) or ending(status))
         self._child.close()
@@ -248,7 +249,8 @@ class Agent:
     def _typed(self, viewer: Viewer, tokens: list[Token]) -> None:
         written = not self._draft.empty
         goes_on = written and not self._profile.patterns
-        if self._status.status != WAITING or goes_on:  # what answers a dialog is no draft
+        asked = self._status.status == WAITING or self._status.asks() is not None
+        if not asked or goes_on:  # what answers a dialog is no draft
             self._draft.observe(tokens)
         if any(token.kind in ("key", "text", "paste") for token in tokens):
             self._last_key = self._loop.time()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synapse.runner.link import Link
+from synapse.runner.news import News
 from synapse.runner.press import Press
 from synapse.runner.status import WAITING, Question, StatusMachine
 
@@ -65,7 +66,7 @@ class Approvals:
         self._prompt: Prompt | None = None
         self._outcomes: dict[str, tuple[str, str]] = {}
         self._busy: set[str] = set()
-        self._news: asyncio.Future[None] | None = None
+        self._news = News()
 
     # -- what stands there
 
@@ -81,7 +82,7 @@ class Approvals:
                 if not _part(question, prompt.question):
                     prompt.question = question
                 self._see(prompt, self._status.asks())
-        self._wake()
+        self._news.come()
 
     def settled(self) -> None:
         """The screen has been brought up to date."""
@@ -92,7 +93,7 @@ class Approvals:
                 self.on_change()
             elif self._see(prompt, shown):
                 self.on_change()  # its choices, behind the program's own word
-        self._wake()
+        self._news.come()
 
     def _begin(self, question: Question) -> None:
         self._prompt = prompt = Prompt(_new_id(), question, None, self._loop.time())
@@ -174,9 +175,9 @@ class Approvals:
         prompt = self._prompt
         if prompt is None or prompt.id != id or prompt.answered:
             return GONE, NOT_THERE
-        await self._until(lambda: self._prompt is not prompt or prompt.picture is not None, GONE_WITHIN)
+        await self._news.until(lambda: self._prompt is not prompt or prompt.picture is not None, GONE_WITHIN)
         await asyncio.sleep(max(0.0, prompt.since + STILL - self._loop.time()))
-        await self._until(lambda: self._prompt is not prompt or self._stands(prompt), STANDS_WITHIN)
+        await self._news.until(lambda: self._prompt is not prompt or self._stands(prompt), STANDS_WITHIN)
         if not self._stands(prompt):
             prompt.answered = True
             self._renew(prompt)  # what its program asks all the same is to be seen
@@ -217,7 +218,7 @@ class Approvals:
     async def _goes(self, prompt: Prompt) -> bool:
         """Wait until it has gone, and not for the moment of a repaint alone."""
         end = self._loop.time() + GONE_WITHIN
-        while await self._until(lambda: self._has_gone(prompt), end - self._loop.time()):
+        while await self._news.until(lambda: self._has_gone(prompt), end - self._loop.time()):
             await asyncio.sleep(TORN)
             if self._has_gone(prompt) or not self._stands(prompt):
                 return True
@@ -229,20 +230,6 @@ class Approvals:
         if self._prompt is not prompt or shown is None or picture is None:
             return True
         return not _same(shown, picture) and not _part(shown, picture)
-
-    def _wake(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
-
-    async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        end = self._loop.time() + seconds
-        while not condition():
-            left = end - self._loop.time()
-            if left <= 0:
-                return False
-            self._news = self._loop.create_future()
-            await asyncio.wait([self._news], timeout=left)
-        return True
 
 
 def _new_id() -> str:

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from binascii import a2b_base64
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
 
 from synapse.errors import NotFound, SynapseError
 from synapse.runner.composer import Composer
@@ -11,6 +13,7 @@ from synapse.runner.introduction import Introduction
 from synapse.runner.keys import PASTE_END, PASTE_START
 from synapse.runner.letters import Letters, Message, Turn
 from synapse.runner.link import Link
+from synapse.runner.news import News
 from synapse.runner.process import Child
 from synapse.runner.profile import Profile
 from synapse.runner.replies import before
@@ -63,18 +66,20 @@ class Delivery:
         self._last_key = last_key
         self._handing = handing  # is the answer to the message before still being looked for?
         self._composer = Composer(terminal, profile)
+        self._news = News()
         self._loop = asyncio.get_running_loop()
         self._introduction = Introduction(
             child=child, status=status, profile=profile, composer=self._composer, unsafe=lambda: self._unsafe,
-            until=self._until,
+            until=self._news.until,
         )  # fmt: skip
         self._first = ""
         self._waiting: dict[str, Message] = {}
         self._task: asyncio.Task[None] | None = None
         self._later: asyncio.TimerHandle | None = None
-        self._news: asyncio.Future[None] | None = None
         self._note = ""
         self._sent = ""  # what was submitted last
+        self._newest: Turn | None = None  # ... with its message
+        self._interrupting: asyncio.Task[None] | None = None
 
     @property
     def holding(self) -> int:
@@ -98,13 +103,17 @@ class Delivery:
 
     def settled(self) -> None:
         """The screen has been brought up to date."""
-        self.wake()
+        self._news.come()
         if self._note:
             self._viewers.note(self._note)  # the program has painted over it
 
+    def wake(self) -> None:
+        """Something has happened that may be waited for."""
+        self._news.come()
+
     def poke(self) -> None:
         """Something changed: can the next one go?"""
-        self.wake()
+        self._news.come()
         if self._task is None and self._first and self._status.idle and not self._held() and self._status.verify():
             text, self._first = self._first, ""
             self._start(self._introduce(text))
@@ -126,6 +135,8 @@ class Delivery:
             self._task.cancel()
         if self._later is not None:
             self._later.cancel()
+        if self._interrupting is not None:
+            self._interrupting.cancel()
 
     @property
     def _disturbed(self) -> bool:
@@ -211,7 +222,11 @@ class Delivery:
 
     async def _type(self, message: Message, files: Sequence[str]) -> None:
         bracketed = self._terminal.bracketed_paste
-        typed = self._letters.typed(message, bracketed=bracketed, canonical=self._child.canonical, files=files)
+        try:
+            typed = self._letters.typed(message, bracketed=bracketed, canonical=self._child.canonical, files=files)
+        except (OSError, SynapseError) as error:
+            self._lost_track(message, f"it is long, and cannot be written to a file: {error}")
+            return
         mark, above = before(self._profile, self._terminal)
         turn = Turn(message, typed, mark=mark, above=above, line=self._composer.line())
         prompt = self._composer.prompt()
@@ -221,7 +236,7 @@ class Delivery:
             return
         for line in lines[1:]:
             await self._entered(turn, line)
-        await self._until(lambda: self._disturbed or self._composer.holds(typed), ECHO_WITHIN)
+        await self._news.until(lambda: self._disturbed or self._composer.holds(typed), ECHO_WITHIN)
         if not self._disturbed:
             await asyncio.sleep(self._profile.pause)
         if self._disturbed:
@@ -237,7 +252,7 @@ class Delivery:
         if self._disturbed:
             return
         before = self._composer.prompt()
-        await self._until(lambda: self._composer.prompt() != before or self._disturbed, STILL)
+        await self._news.until(lambda: self._composer.prompt() != before or self._disturbed, STILL)
         place, before, pressed = self._terminal.mark(), self._composer.line(), self._loop.time()
         self._child.write(self._profile.enter.encode())
         while (now := self._loop.time()) < pressed + LINE_WITHIN and not self._disturbed:
@@ -254,7 +269,7 @@ class Delivery:
         """What is still open behind what was typed is closed by an empty line, where that is known to do it."""
         if not self._profile.closes:
             return
-        await self._until(lambda: self._composer.is_open or self._status.status != PROCESSING, CLOSES_WITHIN)
+        await self._news.until(lambda: self._composer.is_open or self._status.status != PROCESSING, CLOSES_WITHIN)
         if self._composer.is_open and not self._disturbed:
             self._child.write(self._profile.enter.encode())
 
@@ -271,7 +286,7 @@ class Delivery:
         enter = self._profile.enter.encode()
         pressed = self._loop.time()
         self._status.submitted()
-        self._sent = turn.typed
+        self._sent, self._newest = turn.typed, turn
         turn.entered = self._terminal.mark()
         self.on_turn(turn)
         self._child.write(enter)
@@ -282,7 +297,9 @@ class Delivery:
             self._child.write(enter)
             seen = await self._goes(turn, prompt, pressed, SUBMIT_WITHIN)
         if seen:
-            self._link.change("messages.delivered", id=turn.message.id)
+            self._status.reacted()
+            told = self._link.change("messages.delivered", id=turn.message.id)
+            told.add_done_callback(partial(self._told, turn))
             await self._close()
         else:
             if not self._unsafe:
@@ -291,10 +308,17 @@ class Delivery:
             self._status.unsubmitted()
         self.on_submitted(turn, seen)
 
+    def _told(self, turn: Turn, told: "asyncio.Future[dict[str, Any]]") -> None:
+        """A task that was called off while it was typed is not to be worked on."""
+        error = None if told.cancelled() else told.exception()
+        if isinstance(error, NotFound) and self._newest is turn:
+            logger.info("%s was called off while it was typed", turn.message.id)
+            self._interrupting = self._loop.create_task(self.interrupt())
+
     async def _goes(self, turn: Turn, prompt: str, pressed: float, seconds: float) -> bool:
         """Wait until it is submitted; False when the time is over."""
         end = self._loop.time() + seconds
-        while await self._until(lambda: self._submitted(turn, prompt, pressed), end - self._loop.time()):
+        while await self._news.until(lambda: self._submitted(turn, prompt, pressed), end - self._loop.time()):
             if self._profile.composer is None or self._status.taken(turn.typed, pressed):
                 return True
             await asyncio.sleep(TORN)
@@ -313,7 +337,7 @@ class Delivery:
     async def _interrupted(self) -> bool:
         """Stop what it does in its own way; True when it is idle."""
         await self.interrupt()
-        return await self._until(lambda: self._status.idle, INTERRUPT_WITHIN)
+        return await self._news.until(lambda: self._status.idle, INTERRUPT_WITHIN)
 
     async def command(self, text: str) -> None:
         """Type a command of the program's own, such as the one that ends it; once more when nothing comes of it."""
@@ -327,11 +351,11 @@ class Delivery:
         """Type a line, and press Enter until it has gone."""
         if not self._composer.holds(text):
             self._child.write(self._keys(text, self._terminal.bracketed_paste))
-            await self._until(lambda: self._composer.holds(text), SUBMIT_WITHIN)
+            await self._news.until(lambda: self._composer.holds(text), SUBMIT_WITHIN)
             await asyncio.sleep(self._profile.pause)
         for _ in range(ENTERS):
             self._child.write(self._profile.enter.encode())
-            if await self._until(lambda: not self._composer.holds(text), SUBMIT_WITHIN):
+            if await self._news.until(lambda: not self._composer.holds(text), SUBMIT_WITHIN):
                 return
 
     async def interrupt(self) -> None:
@@ -348,13 +372,13 @@ class Delivery:
     async def _take_back(self) -> None:
         """A program that is interrupted early puts the message into its composer again: it is taken out of there."""
         typed = self._sent
-        if not await self._until(lambda: self._status.idle or self._gave_back(typed), GIVEN_BACK_WITHIN):
+        if not await self._news.until(lambda: self._status.idle or self._gave_back(typed), GIVEN_BACK_WITHIN):
             return
         for _ in range(2 * typed.count("\n") + 2):
             if self._status.idle or self._disturbed or self._status.status == WAITING:
                 return
             self._child.write(self._profile.clear.encode())
-            await self._until(lambda: self._status.idle, CLEARED_WITHIN)
+            await self._news.until(lambda: self._status.idle, CLEARED_WITHIN)
 
     @property
     def given_back(self) -> bool:
@@ -363,19 +387,3 @@ class Delivery:
 
     def _gave_back(self, typed: str) -> bool:
         return bool(typed) and not self._disturbed and self._profile.patterns and self._composer.holds(typed)
-
-    def wake(self) -> None:
-        """Something has happened that may be waited for."""
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
-
-    async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait until it is true on the screen or of the status; False when the time is over."""
-        end = self._loop.time() + seconds
-        while not condition():
-            left = end - self._loop.time()
-            if left <= 0:
-                return False
-            self._news = self._loop.create_future()
-            await asyncio.wait([self._news], timeout=left)
-        return True

@@ -65,11 +65,14 @@ class Introduction:
             return self._status.taken(text, pressed) or self._composer.let_go(text, prompt)
 
         self._child.write(self._profile.enter.encode())
-        if await self._until(taken, AGAIN_AFTER):
-            return True
-        if self._profile.again and self._composer.holds(text) and not self._unsafe():
-            self._child.write(self._profile.enter.encode())
-        return await self._until(taken, ECHO_WITHIN)
+        seen = await self._until(taken, AGAIN_AFTER)
+        if not seen:
+            if self._profile.again and self._composer.holds(text) and not self._unsafe():
+                self._child.write(self._profile.enter.encode())
+            seen = await self._until(taken, ECHO_WITHIN)
+        if seen:
+            self._status.reacted()
+        return seen
 
     async def begun(self) -> None:
         """Wait, bounded, until it is seen to work on them: one that still starts takes what follows for more of them."""

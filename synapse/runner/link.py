@@ -138,7 +138,9 @@ class Link:
     async def _pause(self, code: str) -> None:
         if code == "lost":
             self._wake.clear()
-            if not self._attached:
+            if self._attached:
+                await asyncio.sleep(0)  # it is closing: that is told in a moment
+            else:
                 await self._wake.wait()
         else:
             await asyncio.sleep(PAUSE)

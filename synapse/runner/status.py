@@ -20,7 +20,7 @@ STARTING, READY, PROCESSING, WAITING, DONE, STOPPED = "STARTING", "READY", "PROC
 RATE_LIMITED = "RATE_LIMITED"
 COMES_UP = 30.0  # seconds in which a program with a known screen is not ready before that is there
 UNREAD = 0.02  # seconds in which what the program wrote, or reported, shortly before is read, too
-STUNNED = 3.0  # seconds after Enter in which a program with a known screen that has not reacted at all is not ready
+STUNNED = 3.0  # seconds after Enter in which a program with a known screen that has not taken it yet is not ready
 DONE_SHOWN = 10.0  # seconds for which an agent that has just finished is shown as DONE
 
 
@@ -49,7 +49,7 @@ class StatusMachine:
         self._labels = {SCREEN: SCREEN}  # by source: what its last word came from
         self._submitted = 0.0  # when something was sent that has not been seen to be worked on; 0 = nothing
         self._sent = 0.0  # when something was sent last
-        self._reacted = 0.0  # when it first wrote something after that; 0 = not yet
+        self._reacted = 0.0  # when it was seen to take that; 0 = not yet
         self._mark: Mark | None = None  # where that will stand
         self._taken = (0.0, "")  # when something was taken, and what
         self._ending: Told | None = None  # it says that it has ended, but its screen shows work
@@ -93,7 +93,6 @@ class StatusMachine:
     def output(self) -> None:
         """The program has written something: judge its screen when it has settled."""
         self.last_output = self._loop.time()
-        self._reacted = self._reacted or self.last_output
         self._heard = True
         self._look_in(self._patience)
 
@@ -115,6 +114,11 @@ class StatusMachine:
         if self._trust.waits:
             self._loop.call_later(self._profile.silent, self._too_late, now)
         self._set(PROCESSING, "submit")
+        self._look_in(self._patience)
+
+    def reacted(self) -> None:
+        """It is seen to have taken what was sent: from now on a prompt may mean that it is ready again."""
+        self._reacted = self._loop.time()
         self._look_in(self._patience)
 
     def taken(self, typed: str, since: float) -> bool:
@@ -162,6 +166,8 @@ class StatusMachine:
 
     def told(self, told: Told) -> None:
         """The program has reported something by itself."""
+        if told.takes and self._ending is not None:
+            self.told(replace(self._ending, rests=False))  # it was over: now it begins something else
         earlier, now = self.is_earlier(told), self._loop.time()
         if told.takes:
             self._taken = (now, skeleton(told.prompt))
@@ -371,6 +377,8 @@ class StatusMachine:
     # -- changing
 
     def _set(self, status: str, source: str, question: Question | None = None) -> None:
+        if self.status == STOPPED:
+            return  # what comes late counts no more
         if status == READY and self.status in (PROCESSING, WAITING, DONE):
             status = DONE
         if (status, question) == (self.status, self.question) and source == self.source:

@@ -53,6 +53,11 @@ class Stopping:
             self._ending.cancel()  # more pressing now
         self._ending = self._loop.create_task(self._child.terminate(grace))
 
+    async def done(self) -> None:
+        """Wait for the end of those who would not end by themselves, once it has been asked for: some seconds at most."""
+        if self._ending is not None:
+            await asyncio.wait([self._ending])
+
     def _hang_up(self) -> None:
         if not self._over:
             self._child.hangup()

@@ -2,12 +2,12 @@
 
     hooked_program.py [--settings FILE] [--history FILE] [--resume]
 
-It answers `ECHO text`, `LONG n`, `SLOW seconds`, `RUN command` (allowed by its settings, or after a dialog), `SUB` (a
-helper's session reports, too), `COPY` (a tool of it runs another copy of it), `LATE` (its record is written after its
-end), `GOON` (a hook of its person's makes it go on after its end), `HOLD` (a key puts the message back into the
-composer), `LIMIT`, `FAIL`, `BREAK` (only its record says that it failed), `CRASH` (only its screen does), `SWALLOW`
-(the next Enter has no effect) and `MUTE` (no hook runs from now on). What it shows is not what it says: only its
-reports and its record have that, and the history, which is a text for people.
+It answers `ECHO text`, `LONG n`, `SLOW seconds`, `RUN command` (allowed by its settings, or after a dialog), `DIALOG
+text` (it asks on its screen alone), `SUB` (a helper's session reports, too), `COPY` (a tool of it runs another copy of
+it), `LATE` (its record is written after its end), `GOON` (a hook of its person's makes it go on after its end), `HOLD`
+(a key puts the message back into the composer), `LIMIT`, `FAIL`, `BREAK` (only its record says that it failed), `CRASH`
+(only its screen does), `SWALLOW` (the next Enter has no effect) and `MUTE` (no hook runs from now on). What it shows is
+not what it says: only its reports and its record have that, and the history, which is a text for people.
 """
 
 import json
@@ -135,6 +135,9 @@ class Program:
             self.hook("Submit", session="copy", prompt="ECHO nested")
             self.hook("Stop", session="copy", said="(nested)")
             time.sleep(0.3)
+        elif word == "DIALOG":
+            self.draw("May I run this?", "1. Yes", "2. No")
+            os.read(0, 10)
         elif word == "GOON":
             self.hook("Stop", said="(not yet)")
             time.sleep(0.5)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.agents_kit import House
-from tests.e2e.hubs import until
+from tests.e2e.hubs import alive, until
 
 PROFILE = f"""
 command = [{json.dumps(sys.executable)}, {json.dumps(str(Path(__file__).with_name("hooked_program.py")))}]
@@ -236,6 +236,17 @@ def test_a_question_is_told_with_the_choices_on_its_screen(house: House, name: s
     glass.close()
 
 
+def test_a_key_that_answers_a_question_before_it_is_told_is_no_draft(house: House, name: str) -> None:
+    glass = house.attach(name)
+    glass.shows("rest")
+    task = house.queue(name, "DIALOG Sure?")
+    glass.shows("1. Yes")
+    glass.type("1")  # its screen is ahead of what it says of itself
+    assert house.task(task)["answer"] == "ECHO Sure?"
+    assert house.send(name, "ECHO the next") == "ECHO the next"
+    glass.close()
+
+
 def test_it_may_reply_without_a_dialog(house: House, name: str) -> None:
     assert house.send(name, f"RUN {house.program} reply 'by the command'") == "by the command"
 
@@ -305,3 +316,13 @@ def test_the_private_folder_goes_with_the_agent(house: House) -> None:
     house.synapse("stop", "leaving")
     until(lambda: not folder.exists())
     assert told["pid"]
+
+
+def test_what_a_killed_agent_has_started_does_not_outlive_it(house: House) -> None:
+    number = house.data / "number"
+    stubborn = "trap '' TERM HUP INT; exec sleep 600"
+    house.agent("parent", "bash", "-c", f"({stubborn}) & echo $! > {number}; echo up; exec cat", ready=False)
+    child = int(until(lambda: number.exists() and number.read_text()))
+    assert alive(child)
+    assert house.synapse("kill", "-f", "parent").returncode == 0
+    until(lambda: not alive(child))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from synapse.errors import Refused
+from synapse.errors import NotFound, Refused
 from synapse.runner import delivery as deliveries
 from synapse.runner.composer import Composer
 from synapse.runner.delivery import Delivery
@@ -34,6 +34,7 @@ class Scene:
         self.react: Callable[[bytes], None] = self.echo
         self.told: list[tuple[str, str]] = []
         self.refuse: dict[str, str] = {}
+        self.called_off: set[str] = set()  # ... while they are typed
         self.notes: list[str] = []
         self.turns: list[tuple[str, bool]] = []
         self.draft = self.mid_token = False
@@ -60,6 +61,8 @@ class Scene:
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         if params["id"] in self.refuse:
             answer.set_exception(Refused(self.refuse[params["id"]], "No."))
+        elif verb == "messages.delivered" and params["id"] in self.called_off:
+            answer.set_exception(NotFound("no_such_message", "It is not there any more."))
         else:
             answer.set_result({})
         return answer
@@ -93,6 +96,7 @@ class Scene:
     def asks(self) -> object:
         return self.dialog
 
+    def reacted(self) -> None: ...
     def unsubmitted(self) -> None: ...
     def interrupted(self) -> None: ...
 
@@ -433,3 +437,29 @@ def test_a_turn_remembers_what_was_there_before(tmp_path: Path) -> None:
         scene.delivery.close()
 
     asyncio.run(played())
+
+
+async def test_what_was_called_off_while_it_was_typed_is_interrupted_and_only_that(scene: Scene) -> None:
+    def works(data: bytes) -> None:
+        if data == b"\r":
+            scene.shows(PROMPT)
+        else:
+            scene.echo(data)
+
+    scene.react = works
+    scene.called_off = {"m1"}
+    scene.offer("m1")
+    await scene.until(lambda: b"\x1b" in scene.keys)
+    await scene.until(lambda: scene.idle)
+    scene.offer("m2")
+    await scene.is_told("delivered", "m2")
+    await asyncio.sleep(0.05)
+    assert scene.keys.count(b"\x1b") == 1
+
+
+async def test_a_long_message_that_cannot_be_kept_is_told_and_the_next_one_goes(scene: Scene, tmp_path: Path) -> None:
+    (tmp_path / "letters").write_text("in the way")
+    scene.offer("m1", "long " * 10_000)
+    await scene.is_told("unknown", "m1")
+    scene.offer("m2")
+    await scene.is_told("delivered", "m2")

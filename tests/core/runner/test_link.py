@@ -246,3 +246,14 @@ async def test_changes_without_a_hub_wait_and_a_farewell_waits_only_so_long(link
     assert not answer.done()
     await hub.open()
     assert await answer == {"ok": True}
+
+
+async def test_a_change_in_the_very_moment_in_which_the_hub_goes_waits_for_the_next(link: Link, hub: Hub) -> None:
+    """What is to be sent wakes up before the loss is told, and finds a connection that is closing."""
+    connection = link._connection
+    assert connection is not None
+    told = link.change("one")
+    connection.close()  # as at the end of what is read: those who wait for it are told in the next turn
+    async with asyncio.timeout(5):
+        assert await told == {"ok": True}
+    assert hub.verbs("hello", "one") == ["hello", "hello", "one"]

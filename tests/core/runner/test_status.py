@@ -8,6 +8,7 @@ import pytest
 from synapse.runner.dialogs import Question
 from synapse.runner.parts import Rule
 from synapse.runner.profile import BUILT_IN, Profile, load
+from synapse.runner.rules import Told
 from tests.core.runner.stage import Stage
 
 DEMO = load(BUILT_IN / "demo.toml")
@@ -101,20 +102,43 @@ def test_a_busy_sign_that_stands_too_shortly_to_settle_is_seen(demo: Stage) -> N
 
 def test_after_enter_a_prompt_counts_only_when_the_program_had_time_to_show_that_it_works(demo: Stage) -> None:
     demo.machine.submitted()
+    demo.machine.reacted()
     demo.redraws(*IDLE, seconds=0.08)
     assert demo.status == "PROCESSING"
     demo.clock.go(0.03)
     assert demo.status == "DONE"
 
 
-def test_a_prompt_that_has_not_changed_since_enter_does_not_count(demo: Stage) -> None:
+def test_a_prompt_counts_only_when_what_was_entered_has_been_taken(demo: Stage) -> None:
     demo.machine.submitted()
-    demo.clock.go(2)
-    assert demo.status == "PROCESSING"  # it has had no time yet to look at its keys
-    demo.redraws(*IDLE, seconds=0.08)
+    demo.clock.go(1)
+    demo.redraws(*IDLE, seconds=1)  # whatever it paints: it has had no time yet to look at its keys
+    assert demo.status == "PROCESSING"
+    demo.machine.reacted()
+    demo.clock.go(0.08)
     assert demo.status == "PROCESSING"
     demo.clock.go(0.03)
     assert demo.status == "DONE"
+
+
+def test_an_end_that_still_shows_work_counts_when_the_program_begins_something_else() -> None:
+    stage = Stage(replace(DEMO, rules=(Rule("hook", status="READY"),), trust=("hook", "screen")))
+    stage.redraws(*IDLE)
+    stage.machine.submitted()
+    stage.machine.told(Told("hook", "Submit", status="PROCESSING", takes=True, prompt="one"))
+    stage.redraws(*BUSY)
+    stage.machine.told(Told("hook", "Stop", status="READY", rests=True))
+    assert stage.status == "PROCESSING"
+    stage.machine.told(Told("hook", "Submit", status="PROCESSING", takes=True, prompt="two"))
+    assert [status for status, _ in stage.changes][-2:] == ["DONE", "PROCESSING"]
+
+
+def test_what_is_heard_behind_the_end_changes_nothing(demo: Stage) -> None:
+    demo.machine.submitted()
+    demo.machine.stopped()
+    demo.redraws(*IDLE, seconds=1)
+    demo.machine.told(Told("hook", "Stop", status="READY"))
+    assert demo.status == "STOPPED"
 
 
 def test_a_program_that_never_reacts_to_enter_is_not_waited_for_for_ever(demo: Stage) -> None:

@@ -33,11 +33,10 @@ class Tmux:
         case = self._folder / "case"
         case.write_bytes(output)
         script = (
-            f"stty raw -echo; cat {case}; printf '\\033[5n'; dd bs=1 count=4 >/dev/null 2>&1;"
+            f"stty raw -echo; tmux -L {self._name} clear-history; cat {case}; printf '\\033[5n'; dd bs=1 count=4 >/dev/null 2>&1;"
             f" tmux -L {self._name} wait-for -S shown; exec cat"
         )
         self.run("resize-window", "-x", str(columns), "-y", str(rows))
-        self.run("clear-history")
         self.run("respawn-pane", "-k", script)
         self.run("wait-for", "shown")
 
