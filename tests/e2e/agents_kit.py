@@ -16,6 +16,11 @@ from tests.e2e.hubs import SYNAPSE, HubProcess, alive, until
 SOON = 15.0  # seconds
 
 
+def gate(file: Path) -> str:
+    """What a shell runs to wait until this file is there."""
+    return f"until [ -e {file} ]; do sleep 0.1; done"
+
+
 class House(HubProcess):
     """Starts agents and looks at them; `close` ends whatever of it is still there, by process number."""
 

@@ -80,7 +80,7 @@ def test_an_agent_can_fail_a_task_and_answer_another_than_the_one_at_hand(house:
     assert done.returncode == 1
     assert "no idea" in done.stderr
     house.agent("asked")
-    busy = house.queue("asked", "SLOW 1 x")
+    busy = house.queue("asked", "SLOW 5 x")
     later = house.queue("asked", "HANG")
     house.task(busy, "working")
     said = house.synapse(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from synapse.runner import profile as profiles
-from tests.e2e.agents_kit import House
+from tests.e2e.agents_kit import House, gate
 from tests.e2e.hubs import SYNAPSE, until
 
 LOOK_ALIKES = (
@@ -80,7 +80,7 @@ def test_long_texts_arrive_whole_up_to_the_limit_and_by_file_above_it(house: Hou
 
 def test_what_is_sent_to_a_busy_agent_waits_and_is_answered_in_order_to_each_sender(house: House) -> None:
     house.agent("clerk", "demo", "--answer", "reply")
-    busy = house.queue("clerk", "SLOW 1 done")
+    busy = house.queue("clerk", "SLOW 5 done")
     house.task(busy, "working")
     asked = [
         (sender, number, house.queue("clerk", f"PING {sender}-{number}", "--from", sender))
@@ -146,12 +146,15 @@ def test_an_enter_that_the_program_swallowed_is_pressed_again_and_the_message_is
 
 def test_a_message_sent_before_the_program_is_ready_waits_for_it(house: House) -> None:
     demo = (Path(profiles.__file__).with_name("profiles") / "demo.toml").read_text()
-    house.profile(
-        "late", demo.replace('["$SYNAPSE", "_demo-agent"]', '["sh", "-c", "sleep 1; $SYNAPSE_COMMAND _demo-agent"]')
-    )
+    go = house.data / "go"
+    late = f'["sh", "-c", "{gate(go)}; $SYNAPSE_COMMAND _demo-agent"]'
+    house.profile("late", demo.replace('["$SYNAPSE", "_demo-agent"]', late))
     house.agent("slow", "late", ready=False)
     assert house.status("slow")["live"]["status"] == "STARTING"
-    assert house.send("slow", "PING early") == "PONG early"
+    task = house.queue("slow", "PING early")
+    assert house.task(task, "submitted")["state"] == "submitted"
+    go.touch()
+    assert house.task(task)["answer"] == "PONG early"
 
 
 def test_a_permission_dialog_holds_messages_and_is_answered_only_by_a_person(house: House) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.agents_kit import House
+from tests.e2e.agents_kit import House, gate
 from tests.e2e.hubs import until
 
 ASKED = {
@@ -75,8 +75,10 @@ def test_a_prompt_that_a_command_changes_is_no_answer(house: House) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="not run: only Linux tells that a program reads its terminal")
 def test_what_a_command_asks_for_is_waited_for_and_work_is_not(house: House) -> None:
     house.agent("asked", "bash")
-    task = house.queue("asked", "printf 'working '; sleep 1; read -p 'name? ' x; sleep 1; echo \"hi $x\"")
+    go, on = house.data / "go", house.data / "on"
+    task = house.queue("asked", f"printf 'working '; {gate(go)}; read -p 'name? ' x; {gate(on)}; echo \"hi $x\"")
     house.becomes("asked", "PROCESSING")
+    go.touch()
     live = house.becomes("asked", "WAITING")
     assert (live["source"], live["question"]) == ("terminal", "working name?")
     [item] = house.ask("waiting")
@@ -86,6 +88,7 @@ def test_what_a_command_asks_for_is_waited_for_and_work_is_not(house: House) -> 
     glass.shows("name?")
     glass.type("Bob\r")
     assert house.becomes("asked", "PROCESSING")["source"] == "terminal"
+    on.touch()
     assert house.task(task)["answer"].endswith("hi Bob")
     glass.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.agents_kit import House
+from tests.e2e.agents_kit import House, gate
 from tests.e2e.hubs import until
 
 
@@ -52,7 +52,7 @@ def test_a_person_at_work_is_seen_too(house: House) -> None:
     house.agent("theirs")
     glass = house.attach("theirs")
     glass.shows("demo - ? for help")
-    glass.type("SLOW 1 x\r")
+    glass.type("SLOW 5 x\r")
     assert house.becomes("theirs", "PROCESSING")["source"] == "screen"
     assert house.becomes("theirs", "DONE")
 
@@ -76,10 +76,12 @@ def test_a_dialog_that_is_only_quoted_is_no_question(house: House) -> None:
 
 
 def test_a_silent_program_at_work_stays_processing(house: House) -> None:
+    go = house.data / "go"
+    waits = f"import os, time; _ = [time.sleep(0.1) for _ in iter(lambda: os.path.exists({str(go)!r}), True)]"
     programs = {
-        "python": ([sys.executable, "-q"], "import time; time.sleep(2)"),
-        "bash": (["bash", "--norc"], "sleep 2"),
-        "sh": (["sh"], "sleep 2"),
+        "python": ([sys.executable, "-q"], waits),
+        "bash": (["bash", "--norc"], gate(go)),
+        "sh": (["sh"], gate(go)),
     }
     for name, (argv, _) in programs.items():
         house.profile(f"bare-{name}", f"command = {json.dumps(argv)}\n[submit]\nheader = false\n")
@@ -89,6 +91,10 @@ def test_a_silent_program_at_work_stays_processing(house: House) -> None:
     tasks = {name: house.queue(f"silent-{name}", line) for name, (_, line) in programs.items()}
     for name in tasks:
         assert house.becomes(f"silent-{name}", "PROCESSING")
+    time.sleep(2)  # without a word
+    for name in tasks:
+        assert house.status(f"silent-{name}")["live"]["status"] == "PROCESSING"
+    go.touch()
     for task in tasks.values():
         ended = house.task(task)
         assert ended["ended_at"] - ended["at"] > 2

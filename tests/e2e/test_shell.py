@@ -71,7 +71,7 @@ def test_ctrl_c_drops_a_line_and_ctrl_d_leaves_what_is_still_to_come_in_the_inbo
     glass.shows("bob> never sent")
     glass.type("\x03")
     until(lambda: glass.lines()[2] == "bob>")
-    glass.type("SLOW 2\r")
+    glass.type("SLOW 5\r")
     house.becomes("bob", "PROCESSING")
     glass.type("\x04")
     glass.shows("1 answer is still to come: `synapse inbox` has it then.")
