@@ -1,6 +1,7 @@
 """The live table of `synapse list` in a real terminal (tmux), with real agents and a hub that is killed."""
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.agents_kit import House
+from tests.e2e.hubs import until
 from tests.e2e.tmux_kit import Tmux, needs_tmux
 
 pytestmark = needs_tmux
@@ -39,8 +41,8 @@ def test_a_person_sees_agents_work_jumps_to_one_comes_back_and_ends_it(house: Ho
     house.agent("bob")
     show(tmux, house)
     tmux.shows("2 agents", "NAME", "ann", "bob", FOOT)
-    house.queue("bob", "SLOW 3")
-    tmux.shows("\x1b[33mPROCESSING", "SLOW 3 (1s)", colours=True)
+    house.queue("bob", "SLOW 5")
+    until(lambda: re.search(r"\x1b\[33mPROCESSING(.|\n)*SLOW 5 \([1-9]s\)", tmux.screen(colours=True)))
     tmux.shows("\x1b[34mDONE", colours=True)
     house.queue("bob", "RUN ls")
     tmux.shows("\x1b[36mWAITING", "waits for you: bob (permission, ", "command? ls [", colours=True)
@@ -65,16 +67,14 @@ def test_what_is_typed_while_an_agent_comes_up_does_not_reach_it(house: House, t
     house.agent("ann")
     tmux.shows("%>")
     tmux.type(f"clear; sleep 0.5; {house.program} attach --fresh ann")
-    tmux.keys("Enter")
-    tmux.type("junk")
+    tmux.keys("Enter", "junk")
     tmux.shows("demo - ? for help", gone="junk")
     tmux.type("mine")
     tmux.shows("> mine", gone="junk")
     tmux.keys("C-\\")
     show(tmux, house)
     tmux.shows("1 agent\n", FOOT)
-    tmux.keys("Enter")
-    tmux.type("trash")
+    tmux.keys("Enter", "trash")
     tmux.shows("> mine", gone="trash")
     tmux.type(" own")
     tmux.shows("> mine own", gone="trash")
