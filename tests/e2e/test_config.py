@@ -167,7 +167,7 @@ def test_the_hub_is_as_the_user_has_chosen(house: House) -> None:
     del house.environ["SYNAPSE_PORT"]
     port = free_port()
     house.ok("config", "set", "hub.port", str(port))
-    house.ok("config", "set", "hub.rate", "1")
+    house.ok("config", "set", "hub.rate", "0.2")
     house.ok("config", "set", "hub.burst", "3")
     first = house.run("who")
     assert (first.returncode, first.stderr.replace(SLOW_START, "")) == (0, "")
@@ -264,17 +264,20 @@ def test_an_editor_changes_the_file_only_when_nothing_is_wrong_in_it(house: Hous
     left = set(tmp_path.iterdir())
     assert house.run("config", "edit", EDITOR="false", VISUAL="", TMPDIR=str(tmp_path)).returncode == 1
     assert set(tmp_path.iterdir()) == left
-    assert house.run("config", "edit", EDITOR="/nowhere/x", VISUAL="").returncode == 1
+    assert house.run("config", "edit", EDITOR="/nowhere/x", VISUAL="", TMPDIR=str(tmp_path)).returncode == 1
+    assert set(tmp_path.iterdir()) == left
 
 
 @pytest.mark.parametrize("editor", ["", "vi", "/usr/bin/nano -w"])
-def test_an_editor_that_needs_a_terminal_is_not_opened_where_there_is_none(house: House, editor: str) -> None:
-    left = set(Path(house.environ.get("TMPDIR", "/tmp")).glob("synapse-settings-*"))
-    done = house.run("config", "edit", EDITOR=editor, VISUAL="")
+def test_an_editor_that_needs_a_terminal_is_not_opened_where_there_is_none(
+    house: House, editor: str, tmp_path: Path
+) -> None:
+    left = set(tmp_path.iterdir())
+    done = house.run("config", "edit", EDITOR=editor, VISUAL="", TMPDIR=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert "There is no terminal here for the editor" in done.stderr
     assert "`synapse config set KEY VALUE`" in done.stderr
-    assert set(Path(house.environ.get("TMPDIR", "/tmp")).glob("synapse-settings-*")) == left
+    assert set(tmp_path.iterdir()) == left
 
 
 def test_two_who_edit_at_once_do_not_overwrite_each_other(house: House, tmp_path: Path) -> None:
