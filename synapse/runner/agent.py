@@ -247,10 +247,10 @@ class Agent:
         self._delivery.wake()
 
     def _typed(self, viewer: Viewer, tokens: list[Token]) -> None:
-        written = not self._draft.empty
+        status, written = self._status, not self._draft.empty
         goes_on = written and not self._profile.patterns
-        asked = self._status.status == WAITING or self._status.asks() is not None
-        if not asked or goes_on:  # what answers a dialog is no draft
+        early = not (written or status.idle) and status.asks() is not None  # a dialog that is told in a moment
+        if not (status.status == WAITING or early) or goes_on:  # what answers a dialog is no draft
             self._draft.observe(tokens)
         if any(token.kind in ("key", "text", "paste") for token in tokens):
             self._last_key = self._loop.time()
