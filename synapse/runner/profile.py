@@ -42,7 +42,7 @@ class Profile:
     signals: tuple[str, ...] = ("osc7501",)
     settle: float = 0.15  # without output before a screen with known patterns counts
     still: float = 0.5  # without output before an unknown program counts as ready
-    unseen: float = 0.6  # after Enter, for a program with known patterns to begin to show that it works
+    unseen: float = 0.6  # for a program with known patterns, once it took a message, to begin to show that it works
     prompt: re.Pattern[str] | None = None  # without patterns: what stands before its cursor where it takes anything new
     open: re.Pattern[str] | None = None  # likewise: where it wants the rest of what it was given
     foot: int = 30  # lines at the end of the screen in which `busy` and `ready` count
