@@ -2,6 +2,7 @@
 
 import asyncio
 import glob
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
@@ -14,6 +15,7 @@ from synapse.runner.parts import Record, Usage
 from synapse.runner.sections import sections
 from synapse.runner.skeleton import TAIL, skeleton
 
+logger = logging.getLogger(__name__)
 LOOK_AGAIN = 0.03  # seconds between looks at a file that is still being written
 COUNTED_WITHIN = 0.3  # seconds for the tokens of an answer that is known already to be written
 MOST = 64 << 20  # bytes of a record that are read for one answer: the last ones
@@ -29,13 +31,13 @@ class Reader:
 
     def size(self) -> dict[str, int]:
         """How much of it there is, before a turn: for `answer`."""
-        return {path: os.stat(path).st_size for path in self._files()}
+        return {path: size for path in self._files() if (size := _size(path)) >= 0}
 
     def _files(self) -> list[str]:
         """The files that may be it, the newest last."""
         found = fill(self._record.file, self._values)
         paths = glob.glob(os.path.expanduser(found)) if any(sign in found for sign in "*?[") else [found]
-        return sorted((path for path in paths if os.path.isfile(path)), key=lambda path: os.stat(path).st_mtime)
+        return sorted((path for path in paths if os.path.isfile(path)), key=_written)
 
     @property
     def known(self) -> bool:
@@ -62,7 +64,7 @@ class Reader:
         seen, still, turn = -1, loop.time(), Turn(self._record)
         while True:
             files = self._files()
-            size = os.stat(files[-1]).st_size if files else -1
+            size = _size(files[-1]) if files else -1
             if size != seen:
                 seen, still = size, loop.time()
                 turn = await asyncio.to_thread(self._read, files[-1], typed, before) if files else turn
@@ -85,11 +87,14 @@ class Reader:
         known = path in before  # else it may hold earlier turns: only what stands behind the prompt counts
         start = before.get(path, 0)
         turn = Turn(self._record, "" if known else skeleton(typed)[-TAIL:])
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(start, size - MOST) if size >= start else 0)
-            for entry in self._entries(file):
-                turn.line(entry)
+        try:
+            with open(path, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                file.seek(max(start, size - MOST) if size >= start else 0)
+                for entry in self._entries(file):
+                    turn.line(entry)
+        except OSError as error:
+            logger.warning("the record cannot be read: %s", error)
         return turn
 
     def _entries(self, file: Iterable[bytes]) -> Iterator[Any]:
@@ -102,6 +107,22 @@ class Reader:
                 yield loads(line)
             except (ValueError, RecursionError):
                 continue
+
+
+def _size(path: str) -> int:
+    """In bytes; -1 when it has gone."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return -1
+
+
+def _written(path: str) -> float:
+    """When it was written last; 0 when it has gone."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0.0
 
 
 class Turn:

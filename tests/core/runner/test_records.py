@@ -102,6 +102,16 @@ async def test_an_answer_that_is_written_late_is_waited_for(file: Path) -> None:
     assert (await asking)[0] == "done"
 
 
+async def test_a_record_that_cannot_be_read_or_has_gone_says_nothing(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(lines(user("do it"), said("done")))
+    gone = reader(file)
+    monkeypatch.setattr(gone, "_files", lambda: [str(file), str(file) + ".gone"])
+    assert gone.size() == {str(file): file.stat().st_size}
+    assert await gone.answer("do it", {}) == ("", {})
+
+
 async def test_an_answer_that_never_comes_is_none(file: Path) -> None:
     record = Record(lines={"type": "assistant"}, text="text", file="{record}", wait=0.1)
     assert await reader(file, record).answer("do it", {}) == ("", {})
