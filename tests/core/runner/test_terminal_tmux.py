@@ -32,9 +32,10 @@ class Tmux:
     def show(self, output: bytes, columns: int = COLUMNS, rows: int = ROWS) -> None:
         case = self._folder / "case"
         case.write_bytes(output)
+        ours = f"tmux -L {self._name}"
         script = (
-            f"stty raw -echo; tmux -L {self._name} clear-history; cat {case}; printf '\\033[5n'; dd bs=1 count=4 >/dev/null 2>&1;"
-            f" tmux -L {self._name} wait-for -S shown; exec cat"
+            f"stty raw -echo; {ours} clear-history; cat {case}; printf '\\033[5n'; dd bs=1 count=4 >/dev/null 2>&1;"
+            f" {ours} wait-for -S shown; exec cat"
         )
         self.run("resize-window", "-x", str(columns), "-y", str(rows))
         self.run("respawn-pane", "-k", script)
