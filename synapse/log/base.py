@@ -164,7 +164,10 @@ class Log(Protocol):
         """
 
     def forget(self, stories: Collection[str]) -> int:
-        """Remove all events of these stories, and records left empty by that; returns how many events went."""
+        """Remove all events of these stories, and records left empty by that; returns how many events went.
+
+        A snapshot goes, too, when one of them stands behind it: folded on, it would lack what that one changed.
+        """
 
     def close(self) -> None:
         """Let go of the storage."""

@@ -127,6 +127,8 @@ class SqliteLog:
                 " (SELECT 1 FROM events WHERE address BETWEEN position << 10 AND (position << 10) + 1023)",
                 (json.encode(list({row[0] >> schema.INDEX_BITS for row in rows})).decode(),),
             )
+            newest = max((row[0] >> schema.INDEX_BITS for row in rows), default=0)
+            connection.execute("DELETE FROM snapshots WHERE position < ?", (newest,))
         return len(rows)
 
     # Reading: any thread.

@@ -263,6 +263,15 @@ def test_forgetting_takes_a_story_and_what_it_leaves_empty_and_keeps_the_head(lo
     assert log.forget([]) == 0
 
 
+def test_a_snapshot_goes_when_something_behind_it_is_forgotten(log: Log) -> None:
+    append(log, record(1), record(2), record(3))
+    log.append([Entry(snapshots=(Snapshot("old", 1, 1, b"x"), Snapshot("young", 1, 2, b"y")))])
+    assert log.forget(["t-1", "t-2"]) == 2
+    assert [snapshot.name for snapshot in log.snapshots()] == ["young"]
+    assert log.forget(["t-3"]) == 1
+    assert log.snapshots() == []
+
+
 def test_snapshots_are_stored_behind_their_records_and_replace_older_ones(log: Log) -> None:
     log.append([Entry(record(1)), Entry(snapshots=(Snapshot("tasks", 1, 1, b"one"), Snapshot("agents", 2, 1, b"x")))])
     log.append([Entry(record(2)), Entry(snapshots=(Snapshot("tasks", 1, 2, b"two"),)), Entry(record(3))])
