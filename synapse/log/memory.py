@@ -109,7 +109,9 @@ class MemoryLog:
             before = self._records
             kept = [(record, _only(record, lambda event: event.story not in stories)) for record in before]
             self._records = [after or record for record, after in kept if after is not None or not record.events]
-            newest = max((record.position for record, after in kept if after is not record and record.events), default=0)
+            newest = max(
+                (record.position for record, after in kept if after is not record and record.events), default=0
+            )
             self._snapshots = {name: one for name, one in self._snapshots.items() if one.position >= newest}
             return sum(len(record.events) for record in before) - sum(len(record.events) for record in self._records)
 
