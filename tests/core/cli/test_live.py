@@ -89,7 +89,7 @@ async def test_what_an_agent_is_at_is_shown_with_its_time_which_goes_on(hub: Hub
         await ann.send("bob", "look at the parser")
         await bob.take()
         await bob.report("PROCESSING", preview="look at the parser")
-        await seen.until(lambda: "CURRENT" in seen.heads)
+        await seen.until(lambda: "CURRENT" in seen.heads and "parser" in seen.column("CURRENT")[0])
 
         def seconds() -> int:
             [found] = [re.fullmatch(r"look at the parser(?: \((\d+)s\))?", text) for text in seen.column("CURRENT")]
