@@ -26,8 +26,8 @@ _ROLES = {"user": "ROLE_USER", "agent": "ROLE_AGENT"}
 
 
 def timestamp(at: float) -> str:
-    """`2026-01-31T12:00:00.000Z`."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """`2026-01-31T12:00:00.000Z`, never later than `at`: who asks for what came since then is told of that, too."""
+    return datetime.fromtimestamp(int(at * 1000) / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def task(view: TaskView, *, history: int | None = None, artifacts: bool = True) -> dict[str, Any]:

@@ -4,11 +4,13 @@ import asyncio
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from typing import ClassVar, Protocol
 
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.events import Event, Key, Resize
 from textual.screen import ModalScreen
 from textual.timer import Timer
@@ -175,7 +177,8 @@ class LiveList(App[int]):
         self.call_after_refresh(self._draw)
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
-        self._draw_chosen()
+        with suppress(NoMatches):
+            self._draw_chosen()
 
     # -- drawing
 
@@ -190,6 +193,10 @@ class LiveList(App[int]):
     def _draw(self) -> None:
         if len(self.screen_stack) > 1:
             return  # somebody is asked: what has changed is drawn afterwards
+        with suppress(NoMatches):  # it is being closed, one part after another
+            self._draw_parts()
+
+    def _draw_parts(self) -> None:
         words = self.query_one("#filter", Input).value
         self._shown = [row for row in self._news.rows if matches(row, words)]
         self._heads = heads_of(self._columns, all=self._all, added=self._news.added)

@@ -90,13 +90,17 @@ class House(HubProcess):
 
     def status(self, name: str) -> dict[str, Any]:
         """What the hub knows of an agent."""
-        found: dict[str, Any] = self.ask("status", name)
+        return self.call("agents.show", target=name)
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """What waits for a person."""
+        found: list[dict[str, Any]] = self.call("attention.waiting", workspace="*").get("items", [])
         return found
 
     def events(self, last: int = 100) -> list[dict[str, Any]]:
         """What is newest in the log."""
-        lines = self.synapse("events", "tail", "-n", str(last), "--json").stdout.splitlines()
-        return [json.loads(line) for line in lines]
+        found: list[dict[str, Any]] = self.call("events.page", last=last).get("events", [])
+        return found
 
     def becomes(self, name: str, *statuses: str, seconds: float = SOON) -> dict[str, Any]:
         """Wait until it has one of these statuses; READY is DONE as well."""
@@ -120,7 +124,7 @@ class House(HubProcess):
         seen: dict[str, Any] = {}
 
         def there() -> bool:
-            seen.update(self.ask("history", "show", id))
+            seen.update(self.call("history.show", task=id))
             return seen["state"] in wanted
 
         until(there, SOON)
@@ -146,7 +150,7 @@ class House(HubProcess):
 
     def names(self) -> list[str]:
         """Who is in the list."""
-        return sorted(agent["name"] for agent in self.ask("list"))
+        return sorted(agent["name"] for agent in self.call("agents.list").get("agents", []))
 
     # -- people
 

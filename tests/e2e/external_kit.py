@@ -142,7 +142,7 @@ def task(hub: HubProcess, id: str, *states: str, seconds: float = 20.0) -> dict[
     seen: dict[str, Any] = {}
 
     def there() -> bool:
-        seen.update(ask(hub, "history", "show", id))
+        seen.update(hub.call("history.show", task=id))
         return seen["state"] in wanted
 
     try:

@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -26,11 +27,13 @@ def house(shared: House) -> Iterator[House]:
 
 
 @pytest.mark.parametrize(("options", "source"), [((), "screen"), (("--signals",), "osc7501"), (("--alt",), "screen")])
-def test_every_status_is_shown_with_what_it_was_told_by(house: House, options: tuple[str, ...], source: str) -> None:
+def test_every_status_is_shown_with_what_it_was_told_by(
+    house: House, tmp_path: Path, options: tuple[str, ...], source: str
+) -> None:
     name = f"seen{len(options)}{''.join(options).strip('-')}"
     assert house.agent(name, "demo", *options, ready=False)
     assert house.becomes(name, "READY")["source"] == source
-    task = house.queue(name, "RUN sleep 0.5; echo ran")
+    task = house.queue(name, f"RUN {gate(tmp_path / 'go')}; echo ran")
     asked = house.task(task, "input-required")
     live = house.becomes(name, "WAITING")
     assert (live["source"], live["choices"]) == (source, ["1 Yes", "2 No"])
@@ -41,6 +44,7 @@ def test_every_status_is_shown_with_what_it_was_told_by(house: House, options: t
     glass.type("1")
     assert house.task(task, "working")
     assert house.becomes(name, "PROCESSING")["source"] == source
+    (tmp_path / "go").touch()
     assert house.task(task)["answer"] == "ran"
     assert house.becomes(name, "DONE")["source"] == source
     glass.type("/exit\r")

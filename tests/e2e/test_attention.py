@@ -26,7 +26,7 @@ def waiting(house: House, count: int = 1) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
     def there() -> bool:
-        found[:] = house.ask("waiting")
+        found[:] = house.waiting()
         return len(found) == count
 
     until(there, SOON)

@@ -78,7 +78,7 @@ def test_it_is_in_the_lists_and_knows_how_it_is(hub: HubProcess, agents: dict[st
     assert row["role"] == "An agent of the SDK."
     assert {one["name"]: one["presence"] for one in ask(hub, "who")["participants"]}["foreign"] == "ONLINE"
     slow = send(hub, "foreign", "slow 30")
-    until(lambda: ask(hub, "external", "show", "foreign")["status"] == "PROCESSING")
+    until(lambda: hub.call("external.show", alias="foreign")["status"] == "PROCESSING")
     shown = hub.synapse("external", "show", "foreign").stdout
     assert "PROCESSING, 1 task" in shown
     assert "skill        Words: Does what the first word says. [test]" in shown
@@ -135,7 +135,12 @@ def test_a_question_waits_for_a_person_and_the_answer_goes_on_with_the_task(
     assert (item["id"], item["kind"], item["agent"], item["what"]) == (asked, "elsewhere", "foreign", "Which one?")
     assert item["choices"] == ["red", "blue"]
     assert hub.synapse("external", "answer", asked, "blue").returncode == 0
-    until(lambda: [one["what"] for one in ask(hub, "waiting")] == ["You said blue. Sure?"])
+    until(
+        lambda: (
+            [one["what"] for one in hub.call("attention.waiting", workspace="*").get("items", [])]
+            == ["You said blue. Sure?"]
+        )
+    )
     assert hub.synapse("external", "answer", asked, "yes").returncode == 0
     assert task(hub, asked)["answer"] == "you chose yes"
     assert ask(hub, "waiting") == []
@@ -222,7 +227,7 @@ def test_what_was_called_off_while_it_could_not_be_told_is_called_off_later(hub:
         assert ask(hub, "external", "list")[0]["alias"] == "foreign"
         until(lambda: [asked["method"] for asked in odd.posted()] == ["CancelTask"])
         assert odd.posted()[0]["params"] == {"id": "r-1"}
-        until(lambda: "external.released" in hub.synapse("events", "tail", "-n", "5").stdout)
+        until(lambda: "external.released" in [event["kind"] for event in hub.call("events.page", last=5)["events"]])
     finally:
         odd.close()
 
@@ -233,7 +238,7 @@ def test_what_cannot_be_reached_is_tried_again_and_then_given_up(hub: HubProcess
         add(hub, agent)
         agent.kill()
         early = send(hub, "foreign", "early")
-        until(lambda: ask(hub, "external", "show", "foreign")["status"] == "AWAY")
+        until(lambda: hub.call("external.show", alias="foreign")["status"] == "AWAY")
         agent.start()
         assert task(hub, early)["answer"] == "You said: early"
         assert len(agent.messages(early)) == 1

@@ -118,7 +118,7 @@ def test_a_program_that_does_not_take_it_gets_its_messages_all_the_same(house: H
     house.profile("deaf", f'command = ["python3", "{script}"]\ninstructions = true\n')
     house.agent("bob", "deaf")
     task = house.queue("bob", "hello")
-    until(lambda: house.ask("history", "show", task)["state"] == "completed", 40.0)
+    until(lambda: house.call("history.show", task=task)["state"] == "completed", 40.0)
     assert "heard hello" in house.ask("history", "show", task)["answer"]
 
 

@@ -60,7 +60,7 @@ def ask(house: House, name: str, command: str = "echo <b>hi") -> str:
     """Something that waits in an agent's terminal; its id."""
     known = {item["id"] for item in house.ask("waiting")}
     house.queue(name, f"RUN {command}")
-    [item] = until(lambda: [item for item in house.ask("waiting") if item["id"] not in known], SOON)
+    [item] = until(lambda: [item for item in house.waiting() if item["id"] not in known], SOON)
     return str(item["id"])
 
 
@@ -113,7 +113,7 @@ def test_many_in_a_short_time_are_told_together(desk: Desk) -> None:
         desk.agent(name)
     for name in names:
         desk.queue(name, "RUN true")
-    until(lambda: len(desk.ask("waiting")) == len(names), SOON)
+    until(lambda: len(desk.waiting()) == len(names), SOON)
     desk.settings(after=0.0)
     desk.attach("bob0")  # something changes
     until(lambda: desk.calls, SOON)
@@ -203,6 +203,6 @@ def test_a_hub_that_starts_anew_does_not_tell_it_all_again(desk: Desk) -> None:
     id = ask(desk, "bob")
     until(lambda: desk.calls, SOON)
     desk.kill()
-    assert until(lambda: desk.ask("waiting"), SOON)[0]["id"] == id
+    assert until(lambda: desk.waiting(), SOON)[0]["id"] == id
     time.sleep(0.5)
     assert len(desk.calls) in (1, 2)  # the new hub may have started within the seconds in which it is not certain

@@ -63,7 +63,11 @@ class Yard(House):
 
     def everybody(self) -> list[dict[str, Any]]:
         """Who is in any workspace."""
-        return [agent for agent in self.ask("list", "--all") if agent["agent_type"] not in ("person", "client")]
+        return [
+            agent
+            for agent in self.call("agents.list", workspace="*", all=True).get("agents", [])
+            if agent["agent_type"] not in ("person", "client")
+        ]
 
     def environ(self, name: str) -> dict[str, str]:
         """What an agent's program was started with."""

@@ -111,7 +111,7 @@ def test_a_webhook_by_commands_is_signed_listed_without_its_secret_and_removed(
     [delivery] = until(
         lambda: [
             one
-            for one in ok(hub_process, "webhooks", "deliveries", made["id"])["deliveries"]
+            for one in hub_process.call("webhooks.deliveries", id=made["id"])["deliveries"]
             if one["outcome"] == "delivered"
         ]
     )
@@ -244,9 +244,9 @@ def test_what_a_killed_hub_owes_is_told_by_the_next_one_and_once_it_is_noted_nev
     assert status_update[1]["statusUpdate"]["status"]["state"] == "TASK_STATE_COMPLETED"
     assert status_update[0]["Authorization"] == f"Bearer {SECRETS[1]}"
     assert status_update[0]["X-A2A-Notification-Token"] == SECRETS[2]
-    until(lambda: ok(hub_process, "webhooks", "deliveries")["deliveries"][0]["outcome"] == "delivered")
-    settled = ("push.settled", "webhooks.settled")
-    until(lambda: all(kind in hub_process.synapse("events", "--json").stdout for kind in settled))
+    until(lambda: hub_process.call("webhooks.deliveries")["deliveries"][0]["outcome"] == "delivered")
+    settled = {"push.settled", "webhooks.settled"}
+    until(lambda: settled <= {event["kind"] for event in hub_process.call("events.page", last=100)["events"]})
     told = len(receiver.calls)
     hub_process.kill()
     hub_process.serve()

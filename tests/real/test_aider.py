@@ -13,7 +13,7 @@ house = house_of("aider")
 
 def waits_for(house: RealHouse, question: str) -> dict[str, Any]:
     """What stands among what waits, once that is asked."""
-    found = until(lambda: [one for one in house.ask("waiting") if question in one["what"]], 20)
+    found = until(lambda: [one for one in house.waiting() if question in one["what"]], 20)
     waits: dict[str, Any] = found[0]
     return waits
 

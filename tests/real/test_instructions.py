@@ -21,7 +21,7 @@ def house(request: pytest.FixtureRequest) -> Iterator[RealHouse]:
 def test_a_real_program_hears_who_it_is_and_then_its_first_message(house: RealHouse) -> None:
     house.real("bob", ready=False)
     task = house.queue("bob", "PING fl-1")
-    until(lambda: house.ask("history", "show", task)["state"] not in ("submitted", "working"), 120.0)
+    until(lambda: house.call("history.show", task=task)["state"] not in ("submitted", "working"), 120.0)
     assert house.ask("history", "show", task)["answer"] == "PONG fl-1"
     told = house.stub.asked("instructions show` once")
     first = house.stub.asked("PING fl-1")

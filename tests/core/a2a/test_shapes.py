@@ -468,3 +468,8 @@ def test_errors_have_one_form_in_each_binding(reason: str) -> None:
     [info, *_] = A2AError(reason, "It is so.").details()
     assert info == {"@type": ANY, "reason": reason, "domain": "a2a-protocol.org", "metadata": {"code": reason.lower()}}
     assert invalid("a", "b").details()[0]["metadata"] == {"code": "invalid_params"}
+
+
+@pytest.mark.parametrize("at", [1_795_276_570.8279998, 1_795_276_570.123, 1_795_276_570.9999998, 1_795_276_570.0])
+def test_a_time_that_is_told_is_not_later_than_what_it_tells_of(at: float) -> None:
+    assert at - 0.0011 < whole(model.timestamp(at), "time") <= at

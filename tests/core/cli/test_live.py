@@ -9,6 +9,7 @@ import pytest
 from textual.events import Key
 
 from synapse import Hub
+from synapse.cli.live import Table
 from synapse.errors import Unavailable
 from tests.core.cli.live_kit import Going, Runner, Seen, table
 
@@ -240,3 +241,12 @@ async def test_only_the_chosen_columns_are_there_and_a_narrow_screen_shows_names
         assert seen.column("NAME") == ["ann", "bob", "cid"]
         await seen.pilot.resize_terminal(120, 20)
         await seen.until(lambda: "WORKING_DIR" in seen.heads)
+
+
+async def test_what_happens_while_it_is_closed_is_not_drawn_on_what_is_left_of_it(hub: Hub) -> None:
+    await three(hub)
+    async with table(hub) as seen:
+        await seen.until(lambda: len(seen.rows) == 3)
+        await seen.app.query_one(Table).remove()
+        await seen.pilot.resize_terminal(100, 20)  # what fails in the table is raised at its end
+        await seen.pilot.pause()
