@@ -1,5 +1,6 @@
 """`serve` (and `hub`), `restart`: the hub's own life."""
 
+import gc
 import os
 
 from synapse import paths, settings
@@ -56,6 +57,7 @@ def serve(
         os.environ["SYNAPSE_PORT"] = str(port)
     if stop:
         return _stop(port)
+    gc.disable()  # until it serves: what is loaded and folded stays, so that looking through it finds nothing
     from synapse.server.start import start
 
     try:

@@ -187,6 +187,7 @@ class Server:
             held.tell(pid=os.getpid(), port=port, socket=self.door.path, version=__version__)
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again
+        gc.enable()
         took = clock.monotonic() - began
         self.start_line = (
             f"synapse {__version__} on {options.host}:{port}, data in {options.data}; ready in {took:.2f} s ({level})"
