@@ -173,7 +173,9 @@ class Delivery:
             return
         if task.exception() is not None:
             logger.error("a delivery failed", exc_info=task.exception())
-        self.poke()
+            self._poke_in(1.0)
+        else:
+            self.poke()
 
     async def _introduce(self, text: str) -> None:
         self._viewers.hold()
@@ -218,7 +220,11 @@ class Delivery:
             pieces = [await self._link.ask("blobs.get", blob=blob) for blob in blobs]
         except NotFound:
             return "a file that is not stored any more"
-        return self._letters.keep(message, number, b"".join(a2b_base64(piece["content"]) for piece in pieces))
+        content = b"".join(a2b_base64(piece["content"]) for piece in pieces)
+        try:
+            return self._letters.keep(message, number, content)
+        except (OSError, SynapseError) as error:
+            return f"a file that cannot be written here: {error}"
 
     async def _type(self, message: Message, files: Sequence[str]) -> None:
         bracketed = self._terminal.bracketed_paste

@@ -185,6 +185,22 @@ def test_attachments_lie_in_private_files_that_the_text_names(house: House) -> N
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_message_whose_attachment_cannot_be_kept_arrives_and_says_so(house: House) -> None:
+    house.agent("full")
+    (house.data / "picture.png").write_bytes(b"x")
+    folder, aside = house.data / "letters", house.data / "letters-aside"
+    folder.mkdir(exist_ok=True)
+    folder.rename(aside)
+    folder.write_text("no folder")
+    try:
+        answer = house.send("full", "look", "--attach", str(house.data / "picture.png"))
+    finally:
+        folder.unlink()
+        aside.rename(folder)
+    assert "(attached: a file that cannot be written here: " in answer.replace("\n", "")
+    assert house.send("full", "PING after") == "PONG after"
+
+
 def test_what_a_person_runs_in_a_shell_gets_no_message(house: House, tmp_path: Path) -> None:
     """Neither an editor nor a pager is fed what was meant for the prompt."""
     house.agent("desk", "shell", "--norc")

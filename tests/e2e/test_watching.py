@@ -68,7 +68,7 @@ async def test_a_slow_answer_is_heard_while_it_is_given_and_nothing_of_it_unwatc
     told_of: list[str] = []
     tell = hub.watching.told
     hub.watching.told = lambda task, text, append: (told_of.append(task), tell(task, text, append))[1]  # type: ignore
-    peer, task = await asked(home.doors, "SLOW 2 the end.")
+    peer, task = await asked(home.doors, "SLOW 4 the end.")
     heard = Heard(home.server, task)
     ended = asyncio.create_task(peer.ask("tasks.wait", task=task, timeout=30))
     await until(lambda: len(heard.pieces) > 3)
