@@ -7,6 +7,7 @@ import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -58,7 +59,7 @@ class Tmux:
     """A server of its own."""
 
     def __init__(self, house: House) -> None:
-        self.socket = str(house.data / "tmux")
+        self.socket = str(house.data / f"tmux-{uuid4().hex[:8]}")  # the server of the test before may not be gone yet
         self._house = house
 
     def __call__(self, *words: str) -> str:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -26,7 +27,7 @@ class Desk:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self.socket = str(house.data / "tmux")
+        self.socket = str(house.data / f"tmux-{uuid4().hex[:8]}")  # the server of the test before may not be gone yet
         self.person = ""
 
     def open(self, columns: int = 160, rows: int = 50) -> None:
