@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 2))')  # most tests wait for something
 
-.PHONY: setup demo test check faults load docs clean binary binary-test binary-e2e binary-release
+.PHONY: setup demo test check collected faults load docs clean binary binary-test binary-e2e binary-release
 
 setup: .venv/ready
 
@@ -23,7 +23,12 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: check
+# Loads every test once, beside the types: its workers need not each rewrite all their asserts then.
+collected: setup
+	@said=$$(PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq) || { echo "$$said"; exit 1; }
+
+test: setup
+	@$(MAKE) --no-print-directory -j2 check collected
 	@echo "not run here: the frozen program (make binary binary-test), fault runs (make faults), measurements (make load)"
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 

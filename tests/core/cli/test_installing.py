@@ -140,23 +140,22 @@ def index(tmp_path: Path, home: Home) -> Iterator[Path]:
         thread.join()
 
 
-def test_a_wheel_is_installed_used_renewed_and_removed_without_a_network(home: Home, tmp_path: Path) -> None:
-    home.run("plugins", "install", str(wheel(tmp_path, "synapse-hello", plugin="hello")))
-    assert home.run("hello") == "synapse-hello 1.0\n"
-    home.run("plugins", "install", str(wheel(tmp_path, "synapse-other", plugin="other")))
+def test_a_wheel_is_installed_used_renewed_and_removed_without_a_network(hello: Home, tmp_path: Path) -> None:
+    assert hello.run("hello") == "synapse-hello 1.0\n"
+    hello.run("plugins", "install", str(wheel(tmp_path, "synapse-other", plugin="other")))
     told = json.loads(
-        home.run("plugins", "install", str(wheel(tmp_path, "synapse-hello", version="1.1", plugin="hello")), "--json")
+        hello.run("plugins", "install", str(wheel(tmp_path, "synapse-hello", version="1.1", plugin="hello")), "--json")
     )
     assert (told["version"], told["plugins"], told["failures"]) == ("1.1", ["hello"], {})
-    assert home.run("hello") == "synapse-hello 1.1\n"
-    assert home.run("other") == "synapse-other 1.0\n"
-    assert {"hello", "other", "memory"} <= set(home.names())
-    home.run("plugins", "remove", "hello")
-    assert "hello" not in home.names()
-    home.run("hello", status=2)
-    home.run("plugins", "remove", "synapse-other")
-    assert len(home.sets()) == 1
-    assert list((home.data / "plugins" / "wheels").iterdir()) == []
+    assert hello.run("hello") == "synapse-hello 1.1\n"
+    assert hello.run("other") == "synapse-other 1.0\n"
+    assert {"hello", "other", "memory"} <= set(hello.names())
+    hello.run("plugins", "remove", "hello")
+    assert "hello" not in hello.names()
+    hello.run("hello", status=2)
+    hello.run("plugins", "remove", "synapse-other")
+    assert len(hello.sets()) == 1
+    assert list((hello.data / "plugins" / "wheels").iterdir()) == []
 
 
 def test_the_example_of_the_guide_is_built_to_a_wheel_and_installed(home: Home, tmp_path: Path) -> None:
@@ -321,7 +320,9 @@ def test_a_wheel_that_is_not_there_any_more_is_named_with_what_to_do(home: Home,
     home.run("plugins", "remove", "hello")
 
 
-def test_what_a_pip_conf_says_of_environments_does_not_count(home: Home, tmp_path: Path) -> None:
+def test_neither_a_pip_conf_for_environments_nor_the_current_folder_counts(home: Home, tmp_path: Path) -> None:
+    for name in ("pip.py", "packaging.py", "json.py"):
+        (home.data / name).write_text("raise SystemExit('taken')")  # commands run here
     conf = tmp_path / "pip.conf"
     conf.write_text("[global]\nuser = true\nrequire-virtualenv = true\n")
     home.env |= {"PIP_CONFIG_FILE": str(conf), "PIP_TARGET": str(tmp_path / "x"), "PIP_PREFIX": str(tmp_path / "y")}
@@ -446,12 +447,6 @@ def test_two_at_once_are_one_after_the_other_and_one_that_is_killed_leaves_what_
 def test_the_guide_shows_the_example_as_it_is() -> None:
     guide = (ROOT / "docs" / "plugin-author.md").read_text()
     assert (ROOT / "docs" / "plugin-example" / "tally.py").read_text() in guide
-
-
-def test_nothing_of_the_current_folder_is_taken_for_pip(home: Home, tmp_path: Path) -> None:
-    for name in ("pip.py", "packaging.py", "json.py"):
-        (home.data / name).write_text("raise SystemExit('taken')")
-    home.run("plugins", "install", str(wheel(tmp_path, "synapse-hello", plugin="hello")))
 
 
 def test_a_wheel_that_is_made_anew_under_its_name_counts(home: Home, tmp_path: Path) -> None:
