@@ -115,7 +115,8 @@ class House(HubProcess):
         try:
             found: dict[str, Any] = until(there, seconds)
         except AssertionError:
-            raise AssertionError(f"{name} was never {statuses}, but {seen[-5:]}") from None
+            told = [(event["kind"], event["body"].get("reason", "")) for event in self.events(20)]
+            raise AssertionError(f"{name} was never {statuses}, but {seen[-5:]}, after {told}") from None
         return found
 
     def task(self, id: str, *states: str) -> dict[str, Any]:
