@@ -1,7 +1,7 @@
 # `make demo` and `make test` set up what is missing by themselves.
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 2))')  # most tests wait for something
+WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 2))')  # more than cores: many tests wait for something
 
 .PHONY: setup demo test check collected faults load docs clean binary binary-test binary-e2e binary-release
 

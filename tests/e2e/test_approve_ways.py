@@ -53,7 +53,7 @@ def ask(house: House, way: str) -> dict[str, Any]:
 
 
 def asked(house: House) -> dict[str, Any]:
-    found: list[dict[str, Any]] = until(lambda: house.waiting(), SOON)
+    found: list[dict[str, Any]] = until(house.waiting, SOON)
     return found[0]
 
 

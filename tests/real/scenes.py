@@ -119,7 +119,7 @@ def asks_and_is_answered(
     assert len(live["choices"]) == len(choices), live
     assert all(words in choice for words, choice in zip(choices, live["choices"], strict=True)), live
     assert house.task(task, "input-required")["state"] == "input-required"
-    (waits,) = until(lambda: house.waiting(), 5)
+    (waits,) = until(house.waiting, 5)
     assert (waits["agent"], waits["kind"]) == (name, "permission")
     done = house.synapse(answer, waits["id"])
     assert done.returncode == 0, done.stderr
@@ -137,7 +137,7 @@ def is_asked_and_rejected(house: RealHouse, words: str, name: str = "bob") -> No
     """What its model wants to do then is asked about, and not done."""
     task = house.queue(name, words)
     live = house.becomes(name, "WAITING", seconds=30)
-    (waits,) = until(lambda: house.waiting(), 5)
+    (waits,) = until(house.waiting, 5)
     until(lambda: house.waiting()[0]["choices"], 5)
     done = house.synapse("reject", waits["id"])
     assert done.returncode == 0, (done.stderr, live)
@@ -219,7 +219,7 @@ def a_dialog_is_not_typed_into(house: RealHouse, name: str = "bob") -> None:
     """What comes while it asks waits until it is answered."""
     file = house.repo / "later.txt"
     first = house.queue(name, f"RUNCMD touch {file}")
-    until(lambda: house.waiting(), 30)
+    until(house.waiting, 30)
     second = house.queue(name, "PING behind")
     (waits,) = house.ask("waiting")
     assert not file.exists()

@@ -21,7 +21,7 @@ def test_its_questions_are_answered_from_outside(house: RealHouse) -> None:
     words = {"questions": [{"question": "Which color?", "header": "Color", "options": options}]}
     task = house.queue("bob", f"CALL question {json.dumps(words)}")
     house.becomes("bob", "WAITING")
-    (waits,) = until(lambda: house.waiting(), 5)
+    (waits,) = until(house.waiting, 5)
     until(lambda: house.waiting()[0]["choices"], 5)
     assert house.ask("waiting")[0]["what"] == "Which color?"
     assert house.synapse("approve", waits["id"], "2").returncode == 0
@@ -31,7 +31,7 @@ def test_its_questions_are_answered_from_outside(house: RealHouse) -> None:
 def test_a_person_who_answers_is_seen_and_a_late_answer_presses_nothing(house: RealHouse) -> None:
     task = house.queue("bob", f"RUNCMD touch {house.repo}/person.txt")
     house.becomes("bob", "WAITING")
-    (waits,) = until(lambda: house.waiting(), 5)
+    (waits,) = until(house.waiting, 5)
     person = house.attach("bob", columns=120, rows=40)
     person.shows("Permission required")
     person.type("\r")
@@ -44,7 +44,7 @@ def test_a_person_who_answers_is_seen_and_a_late_answer_presses_nothing(house: R
 def test_its_password_is_in_no_shell_of_its_model(house: RealHouse) -> None:
     task = house.queue("bob", "RUNCMD echo =$OPENCODE_SERVER_PASSWORD=")
     house.becomes("bob", "WAITING")
-    (waits,) = until(lambda: house.waiting(), 5)
+    (waits,) = until(house.waiting, 5)
     assert house.synapse("approve", waits["id"]).returncode == 0
     assert scenes.ended(house, task)["answer"] == "RESULT =="
 

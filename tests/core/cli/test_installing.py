@@ -254,13 +254,16 @@ def kept(home: Home) -> list[str]:
     return sorted(path.name for path in (home.data / "plugins" / "wheels").iterdir())
 
 
-def test_a_conflict_is_told_without_a_network_with_what_it_is_about(home: Home, tmp_path: Path) -> None:
-    told = home.run(
+def test_a_conflict_is_told_without_a_network_with_what_it_is_about(hello: Home, tmp_path: Path) -> None:
+    before = hello.sets()
+    told = hello.run(
         "plugins", "install", str(wheel(tmp_path, "synapse-old", plugin="old", needs=("aiohttp<1",))), status=1
     )
     assert "does not go together" in told
     assert "synapse-old 1.0 depends on aiohttp<1\n" in told
     assert "synapse has aiohttp==" in told
+    assert hello.sets() == before
+    assert kept(hello) == ["synapse_hello-1.0-py3-none-any.whl"]
 
 
 def test_what_is_refused_leaves_no_wheel_and_not_another_one_of_that_name(hello: Home, tmp_path: Path) -> None:
