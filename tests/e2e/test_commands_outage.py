@@ -30,6 +30,12 @@ def heard(listening: Running) -> list[str]:
     return [event["body"]["text"] for event in listened(listening) if event["kind"] == "messages.sent"]
 
 
+def kept(cursor: Path, listening: Running) -> bool:
+    """Is the place of what was printed last in the file? An event is printed first, so that none is ever left out."""
+    last = listened(listening)[-1]
+    return cursor.exists() and cursor.read_text() == f"{last['position']}.{last['index']}\n"
+
+
 def test_a_wait_for_an_answer_outlives_a_hub_that_is_killed(shell: Shell) -> None:
     with shell.start("send", "bob", "ping", "--wait", "--from", "alice") as waiting:
         asked = json.loads(shell.ok("wait", "--from", "bob", "--timeout", "20", "--json"))
@@ -74,6 +80,7 @@ def test_listening_goes_on_through_a_restart_and_a_kill_without_a_gap_or_a_doubl
         until(lambda: len(heard(listening)) >= 3, lambda: listening.said + listening.complained)
         assert heard(listening) == ["1", "2", "3"]
         assert "the connection to the hub is lost" in listening.complained
+        until(lambda: kept(cursor, listening))
         assert listening.interrupt() == 130
     shell.ok("send", "bob", "x" * 100_000, "--silent", "--from", "alice")
     with shell.start("listen", "--for", "bob", "--json", "--cursor", str(cursor), "--once") as again:
@@ -114,6 +121,7 @@ def test_following_the_log_goes_on_where_the_page_ended(shell: Shell, tmp_path: 
             if number == 2:
                 shell.ok("restart")
         until(lambda: heard(following) == ["0", "1", "2", "3", "4"], lambda: following.said)
+        until(lambda: kept(cursor, following))
         following.interrupt()
     shell.ok("send", "bob", "5", "--silent", "--from", "alice")
     last = [json.loads(line) for line in shell.ok("events", "tail", "--json", "--cursor", str(cursor)).splitlines()]
