@@ -404,9 +404,9 @@ async def test_what_others_write_does_not_wake_the_tables(bench: Bench, ada: Pee
 async def test_what_comes_in_a_row_is_taken_together_and_who_asks_is_answered_at_once(
     bench: Bench, ada: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(follower, "LINGER", 60.0)  # before the first: what lingers already does so as long as before
     await ada("pad.add", line="first")
     await ada("pad.stored")
-    monkeypatch.setattr(follower, "LINGER", 60.0)
     assert bench.hub.tables is not None
     source, pages = bench.hub.tables._follower._source, list[int]()
     read = source.page
